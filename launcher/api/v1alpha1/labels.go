@@ -1,0 +1,42 @@
+package v1alpha1
+
+// Labels on nodes, NodeClaims and, where they describe an offering, in NodePool requirements.
+const (
+	LabelNodePool         = Group + "/nodepool"
+	LabelCapacityType     = Group + "/capacity-type"
+	LabelInstanceCategory = Group + "/instance-category"
+	LabelInstanceFamily   = Group + "/instance-family"
+	LabelInstanceGen      = Group + "/instance-generation"
+	LabelInstanceSize     = Group + "/instance-size"
+	LabelInstanceCPU      = Group + "/instance-cpu"    // vCPUs
+	LabelInstanceMemory   = Group + "/instance-memory" // MiB
+	LabelInstanceGPUName  = Group + "/instance-gpu-name"
+	LabelInstanceGPUCount = Group + "/instance-gpu-count"
+	LabelInstanceLocalGB  = Group + "/instance-local-nvme" // GB
+	LabelHypervisor       = Group + "/instance-hypervisor"
+)
+
+// Values of LabelCapacityType.
+const (
+	CapacityTypeOnDemand = "on-demand"
+	CapacityTypeSpot     = "spot"
+	CapacityTypeReserved = "reserved"
+)
+
+// TerminationFinalizer holds a NodeClaim until its instance is gone, and a Node
+// until it is drained.
+const TerminationFinalizer = Group + "/termination"
+
+// DisruptedTaintKey is put (effect NoSchedule) on a node that is on its way out.
+const DisruptedTaintKey = Group + "/disrupted"
+
+// DoNotDisruptAnnotation with the value "true" on a pod or a node keeps its node from voluntary disruption.
+const DoNotDisruptAnnotation = Group + "/do-not-disrupt"
+
+// Tags on everything created in EC2, from birth.
+const (
+	TagCluster   = Group + "/cluster"   // name of the cluster
+	TagNodePool  = Group + "/nodepool"  // name of the NodePool
+	TagNodeClaim = Group + "/nodeclaim" // name of the NodeClaim
+	TagClaimUID  = Group + "/nodeclaim-uid"
+)
