@@ -1,0 +1,90 @@
+# Run `make help` for the targets.
+
+K8S_VERSION := $(shell sed -n 's,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p' go.mod)
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# The scheduler announces the Kubernetes version it is built from, and clients
+# fail to parse what component-base says where nothing is stamped.
+K8S_NUMBERS := $(subst ., ,$(K8S_VERSION:v%=%))
+COMPONENT   := k8s.io/component-base/version
+LDFLAGS     := -X $(COMPONENT).gitVersion=$(K8S_VERSION) \
+	-X $(COMPONENT).gitMajor=$(word 1,$(K8S_NUMBERS)) \
+	-X $(COMPONENT).gitMinor=$(word 2,$(K8S_NUMBERS)) \
+	-X main.version=$(VERSION)
+
+COMMANDS := ./plugin/cmd/slipway-scheduler ./launcher/cmd/slipway-launcher ./launcher/cmd/slipway \
+	./scripts/cmd/slipway-sim ./scripts/cmd/slipway-dev
+
+# What `make generate` writes.
+GENERATED := ':(glob)launcher/api/**/zz_generated.*.go' manifests/crd ':(glob)proto/**/*.pb.go'
+
+TOOLS  := bin/tools
+# Starts a recipe line that needs the control plane's binaries, building them on first use.
+ASSETS := export KUBEBUILDER_ASSETS; KUBEBUILDER_ASSETS=$$(go run ./scripts/devcluster/cmd/controlplane) &&
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build every program into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(COMMANDS)
+
+.PHONY: controlplane
+controlplane: ## build etcd, kube-apiserver and kube-controller-manager, once, into a cache
+	@go run ./scripts/devcluster/cmd/controlplane
+
+.PHONY: demo
+demo: build ## show pods getting nodes of the simulated EC2, end to end
+	$(ASSETS) bin/slipway-dev demo
+
+.PHONY: up
+up: build ## start a dev cluster with Slipway in it and leave it running
+	$(ASSETS) bin/slipway-dev up
+
+.PHONY: down
+down: build ## stop the dev cluster
+	bin/slipway-dev down
+
+.PHONY: test
+test: ## run every test under the race detector
+	$(ASSETS) go test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: $(TOOLS)/.lint $(TOOLS)/.buf ## run the linters
+	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint
+
+.PHONY: fmt
+fmt: $(TOOLS)/.lint ## format the Go code
+	$(TOOLS)/golangci-lint fmt ./...
+
+.PHONY: generate
+generate: $(TOOLS)/.gen $(TOOLS)/.buf ## regenerate deep copies, CRDs and gRPC code
+	$(TOOLS)/controller-gen object crd paths=./launcher/api/... output:crd:dir=manifests/crd
+	$(TOOLS)/buf generate
+
+.PHONY: verify
+verify: generate ## fail where generated files or go.mod are out of date, or go vet complains
+	go mod tidy -diff
+	git diff --exit-code -- $(GENERATED)
+	@new=$$(git ls-files --others --exclude-standard -- $(GENERATED)); \
+		if [ -n "$$new" ]; then echo "generated but not committed: $$new" >&2; exit 1; fi
+	go vet ./...
+
+.PHONY: vulncheck
+vulncheck: $(TOOLS)/.gen ## look for known vulnerabilities in what the code calls
+	$(TOOLS)/govulncheck ./...
+
+.PHONY: clean
+clean: ## remove what was built here (the control plane's cache stays)
+	rm -rf bin
+
+# The tools are pinned by modules of their own, so that they cannot move the
+# versions the product is built with.
+$(TOOLS)/.%: scripts/tools/%/go.mod scripts/tools/%/go.sum
+	@mkdir -p $(TOOLS)
+	GOWORK=off go build -C scripts/tools/$* -trimpath -buildvcs=false -o $(CURDIR)/$(TOOLS)/ tool
+	@touch $@
