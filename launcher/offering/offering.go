@@ -1,0 +1,35 @@
+// Package offering owns what can be bought: instance types with their predicted
+// capacity, and their offerings (one type in one zone at one capacity type) with price
+// and availability.
+package offering
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Type is one instance type as a node of one class would be.
+type Type struct {
+	Name string
+	// Labels every node of this type has: kubernetes.io/{arch,os}, node.kubernetes.io/instance-type,
+	// slipway.dev/instance-*.
+	Labels map[string]string
+	// Capacity and Allocatable as a node of this type will report them. They are a
+	// prediction, corrected by what real nodes of the type reported (Catalog.Learn).
+	Capacity    corev1.ResourceList
+	Allocatable corev1.ResourceList
+	Offerings   []Offering
+}
+
+// Offering is one instance type in one zone at one capacity type.
+type Offering struct {
+	Zone         string
+	CapacityType string  // v1alpha1.CapacityType…
+	Price        float64 // US dollars per hour
+	// Available is false while EC2 is known to have none.
+	Available bool
+}
+
+// Key names an offering.
+type Key struct {
+	InstanceType, Zone, CapacityType string
+}
