@@ -1,0 +1,99 @@
+package fit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	resourceslicetracker "k8s.io/dynamic-resource-allocation/resourceslice/tracker"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/features"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/kubernetes/pkg/scheduler/metrics"
+	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
+)
+
+// Config is what an Engine is made from; all fields are required.
+type Config struct {
+	// Profile of the scheduler whose plugins decide, as defaulted by the scheduler's own loader.
+	Profile *schedulerconfig.KubeSchedulerProfile
+	Client  kubernetes.Interface
+	// Informers must be started, and synced, between NewEngine and the first Space.
+	Informers informers.SharedInformerFactory
+	// Plugins the scheduler has beyond the in-tree ones. They answer for themselves at
+	// scheduling time and are left out here.
+	OutOfTree []string
+}
+
+// Engine runs the Filter plugins of one scheduler profile. It is not safe for concurrent
+// use: a framework's shared lister holds one simulation at a time.
+type Engine struct {
+	framework framework.Framework
+	lister    *lister
+}
+
+// NewEngine builds the scheduler framework of the profile. The context bounds the life
+// of its background work.
+func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
+	metrics.Register()
+	draManager, err := newDRAManager(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := newLister()
+	fw, err := frameworkruntime.NewFramework(ctx, plugins.NewInTreeRegistry(), filterOnly(cfg.Profile, cfg.OutOfTree),
+		frameworkruntime.WithComponentConfigVersion("kubescheduler.config.k8s.io/v1"),
+		frameworkruntime.WithClientSet(cfg.Client),
+		frameworkruntime.WithInformerFactory(cfg.Informers),
+		frameworkruntime.WithSnapshotSharedLister(l),
+		frameworkruntime.WithSharedDRAManager(draManager),
+		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(cfg.Informers.Storage().V1().CSINodes().Lister())),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("scheduler profile %s: %w", cfg.Profile.SchedulerName, err)
+	}
+	return &Engine{framework: fw, lister: l}, nil
+}
+
+// newDRAManager does as scheduler.New does: the DynamicResources plugin panics without one.
+func newDRAManager(ctx context.Context, cfg Config) (*dynamicresources.DefaultDRAManager, error) {
+	if !utilfeature.DefaultFeatureGate.Enabled(features.DynamicResourceAllocation) {
+		return nil, nil
+	}
+	resources := cfg.Informers.Resource().V1()
+	claims := assumecache.NewAssumeCache(klog.FromContext(ctx), resources.ResourceClaims().Informer(), "ResourceClaim", "", nil)
+	slices, err := resourceslicetracker.StartTracker(ctx, resourceslicetracker.Options{
+		SliceInformer: resources.ResourceSlices(),
+		KubeClient:    cfg.Client,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resource slice tracker: %w", err)
+	}
+	return dynamicresources.NewDRAManager(ctx, claims, slices, cfg.Informers), nil
+}
+
+// filterOnly reduces a profile to what decides fit: PreFilter and Filter.
+func filterOnly(profile *schedulerconfig.KubeSchedulerProfile, outOfTree []string) *schedulerconfig.KubeSchedulerProfile {
+	p := profile.DeepCopy()
+	none := schedulerconfig.PluginSet{Disabled: []schedulerconfig.Plugin{{Name: "*"}}}
+	p.Plugins.PreEnqueue, p.Plugins.PostFilter = none, none
+	p.Plugins.PreScore, p.Plugins.Score = none, none
+	p.Plugins.Reserve, p.Plugins.Permit, p.Plugins.PreBind, p.Plugins.PostBind = none, none, none, none
+	unwanted := append([]string{names.DefaultPreemption}, outOfTree...)
+	for _, set := range []*schedulerconfig.PluginSet{
+		&p.Plugins.MultiPoint, &p.Plugins.PreFilter, &p.Plugins.Filter, &p.Plugins.QueueSort, &p.Plugins.Bind,
+	} {
+		set.Enabled = slices.DeleteFunc(set.Enabled, func(pl schedulerconfig.Plugin) bool { return slices.Contains(unwanted, pl.Name) })
+	}
+	p.PluginConfig = slices.DeleteFunc(p.PluginConfig, func(c schedulerconfig.PluginConfig) bool { return slices.Contains(unwanted, c.Name) })
+	return p
+}

@@ -1,0 +1,93 @@
+package fit
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-helpers/resource"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/controller/daemon"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/slipway-dev/slipway/launcher/pack"
+)
+
+// Template is an offering as a node of one NodePool would be.
+type Template struct {
+	// Node has the labels, taints, capacity and allocatable of such a node; its name does not matter.
+	Node  *corev1.Node
+	Price float64 // US dollars per hour
+	// Tier: templates of a lower tier only serve pods that none of a higher one holds.
+	Tier int32
+	// Pool is the NodePool's name. A planned node may become any template of its pool.
+	Pool string
+}
+
+// template is a Template with the DaemonSet pods that will run on it.
+type template struct {
+	Template
+	info     *framework.NodeInfo
+	overhead corev1.ResourceList // of the DaemonSet pods
+}
+
+func newTemplate(log klog.Logger, t Template, daemons []*appsv1.DaemonSet) *template {
+	node := t.Node.DeepCopy()
+	node.Name = "template"
+	tt := &template{Template: t, info: framework.NewNodeInfo(), overhead: corev1.ResourceList{}}
+	tt.info.SetNode(node)
+	for _, pod := range daemonPods(log, node, daemons) {
+		tt.info.AddPod(pod)
+		addTo(tt.overhead, resource.PodRequests(pod, resource.PodResourcesOptions{}))
+	}
+	return tt
+}
+
+// daemonPods lists the pods the DaemonSet controller will create on a node, by its own judgement.
+func daemonPods(log klog.Logger, node *corev1.Node, daemons []*appsv1.DaemonSet) []*corev1.Pod {
+	var pods []*corev1.Pod
+	for i, ds := range daemons {
+		ds = ds.DeepCopy() // NewPod appends to the DaemonSet's own tolerations
+		if should, _ := daemon.NodeShouldRunDaemonPod(log, node, ds); !should {
+			continue
+		}
+		pod := daemon.NewPod(ds, node.Name)
+		pod.Name = fmt.Sprintf("%s-%d", ds.Name, i)
+		pod.UID = types.UID(fmt.Sprintf("daemon-%s-%s", ds.Namespace, ds.Name))
+		pods = append(pods, pod)
+	}
+	return pods
+}
+
+func addTo(sum, more corev1.ResourceList) {
+	for name, q := range more {
+		total := sum[name]
+		total.Add(q)
+		sum[name] = total
+	}
+}
+
+// resources fixes the order of resource names in the vectors of one Space.
+type resources []corev1.ResourceName
+
+// vector converts amounts to base units: milli-CPU, else whole units. A pod also takes one of "pods".
+func (r resources) vector(list corev1.ResourceList) pack.Vector {
+	v := make(pack.Vector, len(r))
+	for i, name := range r {
+		q := list[name]
+		if name == corev1.ResourceCPU {
+			v[i] = q.MilliValue()
+		} else {
+			v[i] = q.Value()
+		}
+	}
+	return v
+}
+
+// requests of a pod, the place it takes among the node's pods included.
+func requests(pod *corev1.Pod) corev1.ResourceList {
+	list := resource.PodRequests(pod, resource.PodResourcesOptions{})
+	list[corev1.ResourcePods] = onePod
+	return list
+}

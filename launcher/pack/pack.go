@@ -1,0 +1,352 @@
+// Package pack owns the choice of what to buy: shapes with counts and offerings with
+// prices go in, a plan comes out. It is pure: it knows no Kubernetes client, no clock
+// and no randomness; equal input gives an equal plan.
+//
+// # Method
+//
+// Every shape gets a worth, in dollars per hour and pod, from the dual of the assignment
+// LP (worth.go). The worths are a proven bound: no plan costs less than the worth of its
+// pods. They also tell a good node from a bad one: what a node's pods are worth, divided by
+// the node's price, is at most 1 and says how much of the money is well spent.
+//
+// The plan is built greedily. For every offering an empty node is filled by arithmetic
+// alone, the best-paid shapes first; the offering with the highest worth per price is
+// opened for real, through Constraints, which may accept fewer pods than
+// arithmetic does (spread, anti-affinity, ports, …). When it still is the best, it is kept,
+// and repeated as long as identical nodes can be filled; else the next best is tried.
+// A last, half-empty node thereby right-sizes itself: a small offering that holds the
+// rest has the higher worth per price.
+package pack
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Vector holds amounts of resources, in base units, in one order for a whole Problem.
+type Vector []int64
+
+// Shape is a kind of pod: Count interchangeable pods that request the same.
+type Shape struct {
+	Requests Vector
+	Count    int
+	// Priority: shapes of higher priority are filled first.
+	Priority int32
+}
+
+// Offering is something that can be bought any number of times.
+type Offering struct {
+	// Capacity is what pods can use: allocatable less what the node's own pods take.
+	Capacity Vector
+	Price    float64 // US dollars per hour, > 0
+	// Tier: offerings of a lower tier are only used for pods that no offering of a higher one holds.
+	Tier int32
+}
+
+// Problem is what to pack.
+type Problem struct {
+	Shapes    []Shape
+	Offerings []Offering
+	// Fits tells whether one pod of the shape may run on an empty node of the offering.
+	Fits func(shape, offering int) bool
+	// Constraints has the last word on every pod.
+	Constraints Constraints
+	// Alternatives bounds how many offerings a node lists, the chosen one included.
+	Alternatives int
+}
+
+// Constraints simulates nodes. What it accepts is certain to be accepted in real life.
+type Constraints interface {
+	// Open starts an empty node; nil when no more nodes of the offering may be bought (limits).
+	Open(offering int) Node
+}
+
+// Node is a simulated node.
+type Node interface {
+	// Add puts up to n pods of a shape on the node and returns how many it took.
+	Add(shape, n int) int
+	// Holds tells whether the node with its pods could as well be of another offering.
+	Holds(offering int) bool
+	// Discard takes the node and its pods back.
+	Discard()
+}
+
+// Plan is what to buy.
+type Plan struct {
+	Nodes []PlannedNode
+	// Unplaced counts, by shape, the pods that found no place.
+	Unplaced []int
+	// Price of all nodes and LowerBound of any plan for the placed pods, in dollars per hour.
+	Price, LowerBound float64
+}
+
+// PlannedNode is one node to buy.
+type PlannedNode struct {
+	// Offerings that hold the pods, the chosen one first, then by price.
+	Offerings []int
+	// Pods on the node, by shape.
+	Pods []ShapeCount
+	// Node is the simulated node, for the caller's bookkeeping.
+	Node Node
+}
+
+// ShapeCount is a number of pods of one shape.
+type ShapeCount struct{ Shape, Count int }
+
+// tries bounds how many offerings are opened for real to choose one node.
+const tries = 6
+
+// Pack returns a plan that places as many pods as the constraints allow.
+func Pack(p Problem) Plan {
+	k := newPacker(p)
+	for _, tier := range k.tiers() {
+		for k.openBest(tier) {
+		}
+	}
+	return k.plan()
+}
+
+// packer holds the state of one Pack.
+type packer struct {
+	Problem
+	fits  [][]int // offering → shapes that fit it, best-paid first
+	worth []float64
+	left  []int  // pods yet to be placed, by shape
+	shut  []bool // offering → no more can be bought
+	// most is how many pods of a shape the last node took: it keeps arithmetic honest
+	// about anti-affinity and the like, and only steers, since nodes are offered all.
+	most  []int
+	nodes []PlannedNode
+}
+
+func newPacker(p Problem) *packer {
+	k := &packer{
+		Problem: p,
+		fits:    make([][]int, len(p.Offerings)),
+		worth:   Worth(p),
+		left:    make([]int, len(p.Shapes)),
+		shut:    make([]bool, len(p.Offerings)),
+		most:    make([]int, len(p.Shapes)),
+	}
+	for s, shape := range p.Shapes {
+		k.left[s] = shape.Count
+		k.most[s] = shape.Count
+	}
+	for t := range p.Offerings {
+		for s := range p.Shapes {
+			if p.Fits(s, t) {
+				k.fits[t] = append(k.fits[t], s)
+			}
+		}
+		k.sortBestPaid(t)
+	}
+	return k
+}
+
+// sortBestPaid orders the shapes of an offering by priority, then by worth per share of
+// the node they take, then large before small.
+func (k *packer) sortBestPaid(t int) {
+	share := make(map[int]float64, len(k.fits[t]))
+	for _, s := range k.fits[t] {
+		share[s] = k.Shapes[s].Requests.dominantShare(k.Offerings[t].Capacity)
+	}
+	slices.SortStableFunc(k.fits[t], func(a, b int) int {
+		return cmp.Or(
+			cmp.Compare(k.Shapes[b].Priority, k.Shapes[a].Priority),
+			cmp.Compare(k.worth[b]*share[a], k.worth[a]*share[b]),
+			cmp.Compare(share[b], share[a]),
+		)
+	})
+}
+
+// tiers lists the offerings' tiers, highest first.
+func (k *packer) tiers() []int32 {
+	var tiers []int32
+	for _, o := range k.Offerings {
+		tiers = append(tiers, o.Tier)
+	}
+	slices.Sort(tiers)
+	tiers = slices.Compact(tiers)
+	slices.Reverse(tiers)
+	return tiers
+}
+
+// candidate is an offering with an arithmetic filling.
+type candidate struct {
+	offering   int
+	fill       []ShapeCount
+	efficiency float64 // worth per price; at most 1
+}
+
+// openBest opens the best node of a tier and its identical twins. It returns false
+// when no offering of the tier takes any pod that is left.
+func (k *packer) openBest(tier int32) bool {
+	candidates := k.candidates(tier)
+	var best Node
+	var bestFill []ShapeCount
+	var chosen candidate
+	opened := 0
+	for _, c := range candidates {
+		if best != nil && (c.efficiency <= chosen.efficiency || opened == tries) {
+			break
+		}
+		node := k.Constraints.Open(c.offering)
+		if node == nil {
+			k.shut[c.offering] = true
+			continue
+		}
+		fill := k.fillReal(node, c.offering)
+		if len(fill) == 0 {
+			node.Discard()
+			continue
+		}
+		opened++
+		c.efficiency = k.efficiency(c.offering, fill)
+		if best != nil && c.efficiency <= chosen.efficiency {
+			node.Discard()
+			continue
+		}
+		if best != nil {
+			best.Discard()
+		}
+		best, bestFill, chosen = node, fill, c
+	}
+	if best == nil {
+		return false
+	}
+	k.keep(chosen.offering, best, bestFill)
+	k.repeat(chosen.offering, bestFill)
+	return true
+}
+
+// candidates fills an empty node of every offering by arithmetic and sorts them, best first.
+func (k *packer) candidates(tier int32) []candidate {
+	var cs []candidate
+	for t, o := range k.Offerings {
+		if o.Tier != tier || k.shut[t] {
+			continue
+		}
+		if fill := k.fillArithmetic(t); len(fill) > 0 {
+			cs = append(cs, candidate{t, fill, k.efficiency(t, fill)})
+		}
+	}
+	slices.SortStableFunc(cs, func(a, b candidate) int { return cmp.Compare(b.efficiency, a.efficiency) })
+	return cs
+}
+
+func (k *packer) fillArithmetic(t int) []ShapeCount {
+	var fill []ShapeCount
+	free := slices.Clone(k.Offerings[t].Capacity)
+	for _, s := range k.fits[t] {
+		n := min(k.left[s], k.most[s], free.holds(k.Shapes[s].Requests))
+		if n <= 0 {
+			continue
+		}
+		free.subtract(k.Shapes[s].Requests, n)
+		fill = append(fill, ShapeCount{s, n})
+	}
+	return fill
+}
+
+// fillReal offers every shape that still has room to the node, best-paid first.
+func (k *packer) fillReal(node Node, t int) []ShapeCount {
+	var fill []ShapeCount
+	free := slices.Clone(k.Offerings[t].Capacity)
+	for _, s := range k.fits[t] {
+		n := min(k.left[s], free.holds(k.Shapes[s].Requests))
+		if n <= 0 {
+			continue
+		}
+		got := node.Add(s, n)
+		if got == 0 {
+			continue
+		}
+		if got < n {
+			k.most[s] = got
+		} else {
+			k.most[s] = max(k.most[s], got)
+		}
+		free.subtract(k.Shapes[s].Requests, got)
+		fill = append(fill, ShapeCount{s, got})
+	}
+	return fill
+}
+
+func (k *packer) efficiency(t int, fill []ShapeCount) float64 {
+	worth := 0.0
+	for _, f := range fill {
+		worth += k.worth[f.Shape] * float64(f.Count)
+	}
+	return worth / k.Offerings[t].Price
+}
+
+// repeat opens twins of a node for as long as there are pods to fill them alike.
+func (k *packer) repeat(t int, fill []ShapeCount) {
+	for k.enough(fill) {
+		node := k.Constraints.Open(t)
+		if node == nil {
+			return
+		}
+		for _, f := range fill {
+			if node.Add(f.Shape, f.Count) < f.Count {
+				node.Discard()
+				return
+			}
+		}
+		k.keep(t, node, fill)
+	}
+}
+
+func (k *packer) enough(fill []ShapeCount) bool {
+	return !slices.ContainsFunc(fill, func(f ShapeCount) bool { return k.left[f.Shape] < f.Count })
+}
+
+func (k *packer) keep(t int, node Node, fill []ShapeCount) {
+	for _, f := range fill {
+		k.left[f.Shape] -= f.Count
+	}
+	k.nodes = append(k.nodes, PlannedNode{Offerings: []int{t}, Pods: slices.Clone(fill), Node: node})
+}
+
+// plan adds the alternatives to every node and sums up.
+func (k *packer) plan() Plan {
+	plan := Plan{Nodes: k.nodes, Unplaced: k.left}
+	byPrice := make([]int, len(k.Offerings))
+	for t := range byPrice {
+		byPrice[t] = t
+	}
+	slices.SortStableFunc(byPrice, func(a, b int) int {
+		return cmp.Compare(k.Offerings[a].Price, k.Offerings[b].Price)
+	})
+	for i := range plan.Nodes {
+		n := &plan.Nodes[i]
+		n.Offerings = append(n.Offerings, k.alternatives(n, byPrice)...)
+		plan.Price += k.Offerings[n.Offerings[0]].Price
+		for _, f := range n.Pods {
+			plan.LowerBound += k.worth[f.Shape] * float64(f.Count)
+		}
+	}
+	return plan
+}
+
+// alternatives lists, by price, the other offerings that hold a node's pods.
+func (k *packer) alternatives(n *PlannedNode, byPrice []int) []int {
+	used := make(Vector, len(k.Offerings[n.Offerings[0]].Capacity))
+	for _, f := range n.Pods {
+		used.subtract(k.Shapes[f.Shape].Requests, -f.Count)
+	}
+	var others []int
+	for _, t := range byPrice {
+		if len(others)+1 >= k.Alternatives {
+			break
+		}
+		if t == n.Offerings[0] || k.Offerings[t].Tier != k.Offerings[n.Offerings[0]].Tier ||
+			k.Offerings[t].Capacity.holds(used) < 1 {
+			continue
+		}
+		if n.Node.Holds(t) {
+			others = append(others, t)
+		}
+	}
+	return others
+}
