@@ -1,0 +1,202 @@
+package devcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/slipway-dev/slipway/scripts/devcluster/assets"
+)
+
+// ErrInvalidConfig says that Start or Kubeconfig was asked for something that cannot be done.
+var ErrInvalidConfig = errors.New("invalid configuration")
+
+// Config says what to start.
+type Config struct {
+	// Dir receives everything: etcd/, pki/, kubeconfig/, logs/. It is created
+	// where it is missing and must not hold an earlier cluster's etcd.
+	Dir string
+	// Assets is the directory of the binaries; by default what assets.Find returns.
+	Assets string
+	// CRDs are files or directories of CustomResourceDefinitions to install.
+	CRDs []string
+	// WithoutControllerManager leaves kube-controller-manager out, for tests
+	// that need an API server only: nothing creates service accounts then, and
+	// pods need none.
+	WithoutControllerManager bool
+	// NodeMonitorGracePeriod is how long a node may stay silent before it
+	// counts as lost (default 40 seconds).
+	NodeMonitorGracePeriod time.Duration
+	// StartTimeout bounds the start of each component (default one minute).
+	StartTimeout time.Duration
+	// APIServerArgs and ControllerManagerArgs are added to the command lines;
+	// a flag given here wins over the same flag there.
+	APIServerArgs         []string
+	ControllerManagerArgs []string
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Dir == "" {
+		return c, fmt.Errorf("%w: no directory", ErrInvalidConfig)
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return c, err
+	}
+	c.Dir = dir
+	if _, err := os.Stat(filepath.Join(dir, "etcd")); err == nil {
+		return c, fmt.Errorf("%w: %s holds an earlier cluster", ErrInvalidConfig, dir)
+	}
+	if c.Assets == "" {
+		if c.Assets, err = assets.Find(); err != nil {
+			return c, err
+		}
+	}
+	if c.NodeMonitorGracePeriod == 0 {
+		c.NodeMonitorGracePeriod = defaultNodeMonitorGracePeriod
+	}
+	return c, nil
+}
+
+// Cluster is a running control plane. Its methods may be called concurrently.
+type Cluster struct {
+	config Config
+	assets string
+	pki    *pki
+	ports  ports
+	admin  *rest.Config
+
+	mu                sync.Mutex // guards the processes
+	etcd              *Process
+	apiServer         *Process
+	controllerManager *Process
+}
+
+type ports struct{ etcd, etcdPeer, apiServer, controllerManager int }
+
+// Start starts a control plane and waits until pods can be created in it.
+// ctx bounds the start alone; the control plane runs until Stop.
+func Start(ctx context.Context, config Config) (*Cluster, error) {
+	c, err := start(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("dev cluster: %w", err)
+	}
+	return c, nil
+}
+
+func start(ctx context.Context, config Config) (_ *Cluster, err error) {
+	config, err = config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCluster(config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Stop())
+		}
+	}()
+	if c.etcd, err = StartProcess(ctx, c.etcdProcess()); err != nil {
+		return nil, err
+	}
+	if c.apiServer, err = StartProcess(ctx, c.apiServerProcess()); err != nil {
+		return nil, err
+	}
+	if err := c.install(ctx); err != nil {
+		return nil, err
+	}
+	if config.WithoutControllerManager {
+		return c, nil
+	}
+	return c, c.startControllerManager(ctx)
+}
+
+// newCluster prepares what the components' command lines name.
+func newCluster(config Config) (*Cluster, error) {
+	c := &Cluster{config: config, assets: config.Assets}
+	var err error
+	if c.pki, err = newPKI(filepath.Join(config.Dir, "pki")); err != nil {
+		return nil, err
+	}
+	free, err := freePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	c.ports = ports{etcd: free[0], etcdPeer: free[1], apiServer: free[2], controllerManager: free[3]}
+	c.admin, err = c.UserConfig(Admin())
+	return c, err
+}
+
+// startControllerManager runs it as an administrator: its controllers then
+// share one identity instead of waiting for a service account each.
+func (c *Cluster) startControllerManager(ctx context.Context) error {
+	kubeconfig, err := c.Kubeconfig(User{
+		File: "controller-manager", Name: "system:kube-controller-manager", Groups: []string{"system:masters"},
+	})
+	if err != nil {
+		return err
+	}
+	if c.controllerManager, err = StartProcess(ctx, c.controllerManagerProcess(kubeconfig)); err != nil {
+		return err
+	}
+	return c.waitForServiceAccount(ctx)
+}
+
+// URL returns the API server's address.
+func (c *Cluster) URL() string { return "https://" + address(c.ports.apiServer) }
+
+// CA returns the certificate (PEM) that the API server's certificate is checked with.
+func (c *Cluster) CA() []byte { return c.pki.servers.PEM() }
+
+// Dir returns the absolute path of the cluster's directory.
+func (c *Cluster) Dir() string { return c.config.Dir }
+
+// StopAPIServer begins an outage that lasts until StartAPIServer.
+func (c *Cluster) StopAPIServer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.apiServer.Stop()
+}
+
+// StartAPIServer starts the API server again, at the same address, and waits until it is ready.
+func (c *Cluster) StartAPIServer(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	restarted, err := c.apiServer.Restart(ctx)
+	if err != nil {
+		return err
+	}
+	c.apiServer = restarted
+	return nil
+}
+
+// RestartAPIServer stops the API server and starts it again, so that every
+// connection and watch breaks.
+func (c *Cluster) RestartAPIServer(ctx context.Context) error {
+	if err := c.StopAPIServer(); err != nil {
+		return err
+	}
+	return c.StartAPIServer(ctx)
+}
+
+// Stop ends the components, the last started first. The directory stays. More
+// than one call does no harm.
+func (c *Cluster) Stop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, p := range []*Process{c.controllerManager, c.apiServer, c.etcd} {
+		if p != nil {
+			errs = append(errs, p.Stop())
+		}
+	}
+	return errors.Join(errs...)
+}
