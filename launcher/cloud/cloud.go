@@ -1,0 +1,85 @@
+// Package cloud owns the seam between the launcher and the cloud: a small Provider
+// interface with typed errors. cloud/ec2 is its implementation for AWS,
+// cloud/cloudtest the conformance suite every implementation must pass.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/offering"
+)
+
+// The kinds of failure a caller can act on. Errors returned by a Provider wrap at
+// most one of them; test with errors.Is.
+var (
+	// ErrCapacity: the cloud has none of what was asked for. See CapacityError.
+	ErrCapacity = errors.New("insufficient capacity")
+	// ErrThrottled: asked too often; retry later.
+	ErrThrottled = errors.New("throttled")
+	// ErrDenied: the credentials lack a permission.
+	ErrDenied = errors.New("permission denied")
+	// ErrNotFound: there is no such thing (any more).
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: the request can never succeed as it is.
+	ErrInvalid = errors.New("invalid")
+)
+
+// CapacityError says which offerings the cloud had none of. It wraps ErrCapacity.
+type CapacityError struct {
+	Offerings []offering.Key
+	Err       error // the cloud's own words
+}
+
+func (e *CapacityError) Error() string { return "insufficient capacity: " + e.Err.Error() }
+
+// Unwrap makes errors.Is(err, ErrCapacity) true.
+func (e *CapacityError) Unwrap() []error { return []error{ErrCapacity, e.Err} }
+
+// Provider buys and returns instances. Implementations are safe for concurrent use
+// and bound every call in time.
+//
+// A nil class stands for the launcher's defaults.
+type Provider interface {
+	// Resolve finds what a class stands for: subnets, security groups, images.
+	Resolve(ctx context.Context, class *v1alpha1.EC2NodeClass) (v1alpha1.EC2NodeClassStatus, error)
+
+	// Types lists what nodes of the class can be, with all their offerings.
+	Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error)
+
+	// Launch buys one instance for the claim. It is idempotent by the claim's UID:
+	// called again after a crash it returns the same instance. An error that wraps
+	// ErrCapacity, ErrDenied or ErrInvalid means that nothing was bought under
+	// this claim and nothing will be.
+	// The Instance may come with a *CapacityError-free nil error although some
+	// offerings had no capacity; those are in Instance.Unavailable.
+	Launch(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) (Instance, error)
+
+	// Get reads one instance by id; ErrNotFound when it is gone or terminated.
+	Get(ctx context.Context, id string) (Instance, error)
+
+	// List reads all instances of this cluster that are not terminated.
+	List(ctx context.Context) ([]Instance, error)
+
+	// Terminate asks for an instance's end; ErrNotFound when it is gone already.
+	Terminate(ctx context.Context, id string) error
+}
+
+// Instance is one machine.
+type Instance struct {
+	ID           string
+	ProviderID   string // as in node.spec.providerID
+	NodeName     string // the name its Node will have
+	Type         string
+	Zone         string
+	CapacityType string
+	ImageID      string
+	ClaimName    string // from its tags; empty when it carries none
+	ClaimUID     string
+	LaunchTime   time.Time
+	Terminating  bool // shutting down
+	// Unavailable lists offerings that had no capacity when this one was bought.
+	Unavailable []offering.Key
+}

@@ -1,0 +1,220 @@
+package ec2
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
+	"github.com/slipway-dev/slipway/launcher/offering"
+)
+
+// maxOverrides bounds the pools of one CreateFleet: EC2's quota for launch
+// specifications and overrides of a fleet.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/fleet-quotas.html
+const maxOverrides = 300
+
+// fleet is what one claim asks CreateFleet for.
+type fleet struct {
+	capacityType string
+	groups       []overrideGroup   // one per image
+	pools        []offering.Key    // all that are asked for
+	imageOf      map[string]string // by instance type
+	zoneOf       map[string]string // by subnet
+	wanted       map[offering.Key]struct{}
+}
+
+type overrideGroup struct {
+	image     image
+	overrides []types.FleetLaunchTemplateOverridesRequest
+}
+
+// planFleet chooses the capacity type of the cheapest offering and pairs the claim's
+// offerings of that type with images and subnets, cheapest first.
+func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet, error) {
+	offerings := slices.Clone(claim.Spec.Offerings)
+	slices.SortStableFunc(offerings, func(a, b v1alpha1.AcceptedOffering) int { return a.Price.Cmp(b.Price) })
+	f := fleet{
+		capacityType: offerings[0].CapacityType,
+		imageOf:      map[string]string{},
+		zoneOf:       map[string]string{},
+		wanted:       map[offering.Key]struct{}{},
+	}
+	if ct := f.capacityType; ct != v1alpha1.CapacityTypeOnDemand && ct != v1alpha1.CapacityTypeSpot {
+		return f, fmt.Errorf("%w: capacity type %q is not supported", cloud.ErrInvalid, ct)
+	}
+	for _, s := range r.subnets {
+		f.zoneOf[s.ID] = s.Zone
+	}
+	var left []string // out, and why
+	for _, o := range offerings {
+		key := offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType}
+		if _, twice := f.wanted[key]; twice || o.CapacityType != f.capacityType || len(f.pools) == maxOverrides {
+			continue
+		}
+		t, known := table[o.InstanceType]
+		img, hasImage := imageFor(r.images, t)
+		subnetID, hasSubnet := roomiest(r.subnets, o.Zone)
+		switch {
+		case !known:
+			left = append(left, o.InstanceType+": no such instance type")
+		case !hasImage:
+			left = append(left, o.InstanceType+": no image of the class runs on it")
+		case !hasSubnet:
+			left = append(left, o.Zone+": the class has no subnet there")
+		default:
+			f.add(key, img, subnetID)
+		}
+	}
+	if len(f.pools) == 0 {
+		return f, fmt.Errorf("%w: none of the claim's offerings can be bought: %s", cloud.ErrInvalid, strings.Join(left, "; "))
+	}
+	return f, nil
+}
+
+func (f *fleet) add(key offering.Key, img image, subnetID string) {
+	f.wanted[key] = struct{}{}
+	f.pools = append(f.pools, key)
+	f.imageOf[key.InstanceType] = img.id
+	i := slices.IndexFunc(f.groups, func(g overrideGroup) bool { return g.image.id == img.id })
+	if i < 0 {
+		i = len(f.groups)
+		f.groups = append(f.groups, overrideGroup{image: img})
+	}
+	f.groups[i].overrides = append(f.groups[i].overrides, types.FleetLaunchTemplateOverridesRequest{
+		InstanceType: types.InstanceType(key.InstanceType),
+		SubnetId:     aws.String(subnetID),
+	})
+}
+
+// roomiest returns the zone's subnet with the most free addresses. A fleet takes one
+// subnet a zone: more are refused as duplicate instance pools (InvalidFleetConfig).
+func roomiest(subnets []subnet, zone string) (id string, ok bool) {
+	free := int32(-1)
+	for _, s := range subnets {
+		if s.Zone == zone && s.free > free {
+			id, free, ok = s.ID, s.free, true
+		}
+	}
+	return id, ok
+}
+
+// fleetResult is what came of a CreateFleet call that EC2 answered.
+type fleetResult struct {
+	instanceID, instanceType, zone string
+	// unavailable are the pools that had no capacity.
+	unavailable []offering.Key
+	subnetFull  bool
+	// err says why there is no instance; nil when there is one, or when EC2 gave no reason.
+	err error
+}
+
+// read makes sense of EC2's answer.
+func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
+	var r fleetResult
+	for _, i := range out.Instances {
+		if len(i.InstanceIds) == 0 {
+			continue
+		}
+		r.instanceID, r.instanceType = i.InstanceIds[0], string(i.InstanceType)
+		r.zone = aws.ToString(i.AvailabilityZone)
+		if r.zone == "" {
+			r.zone = f.zoneOf[aws.ToString(i.SubnetId)]
+		}
+		if o := overridesOf(i.LaunchTemplateAndOverrides); o != nil && r.zone == "" {
+			r.zone = f.zone(o)
+		}
+	}
+	other := map[error][]error{}
+	var lacking []error
+	for _, e := range out.Errors {
+		code := aws.ToString(e.ErrorCode)
+		err := fmt.Errorf("%s: %s", code, aws.ToString(e.ErrorMessage))
+		k := kind(code)
+		switch k {
+		case cloud.ErrCapacity:
+			r.unavailable = append(r.unavailable, f.failed(e)...)
+			r.subnetFull = r.subnetFull || code == codeSubnetFull
+			lacking = append(lacking, err)
+		case cloud.ErrDenied:
+			other[k] = append(other[k], fmt.Errorf("%s: %w", permission("ec2", "RunInstances", aws.ToString(e.ErrorMessage)), err))
+		default:
+			other[k] = append(other[k], err)
+		}
+	}
+	r.unavailable = sortedUnique(r.unavailable, func(k offering.Key) string {
+		return k.InstanceType + " " + k.Zone + " " + k.CapacityType
+	})
+	if r.instanceID == "" {
+		r.err = worst(lacking, r.unavailable, other)
+	}
+	return r
+}
+
+// worst chooses what to tell the caller when errors of several kinds came back: want of
+// capacity first, because another plan mends it.
+func worst(lacking []error, unavailable []offering.Key, other map[error][]error) error {
+	if len(lacking) > 0 {
+		return &cloud.CapacityError{Offerings: unavailable, Err: joined(lacking)}
+	}
+	for _, k := range []error{cloud.ErrDenied, cloud.ErrThrottled, cloud.ErrInvalid, cloud.ErrNotFound} {
+		if errs := other[k]; len(errs) > 0 {
+			return fmt.Errorf("%w: %w", k, joined(errs))
+		}
+	}
+	if errs := other[nil]; len(errs) > 0 {
+		return joined(errs)
+	}
+	return nil
+}
+
+// joined puts errors on one line, each once.
+func joined(errs []error) error {
+	var texts []string
+	for _, e := range errs {
+		if !slices.Contains(texts, e.Error()) {
+			texts = append(texts, e.Error())
+		}
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
+
+// failed returns the pools an error is about. One that names no instance type, such as
+// a used-up quota, is about all.
+func (f fleet) failed(e types.CreateFleetError) []offering.Key {
+	o := overridesOf(e.LaunchTemplateAndOverrides)
+	var keys []offering.Key
+	for _, key := range f.pools {
+		if o != nil && o.InstanceType != "" && string(o.InstanceType) != key.InstanceType {
+			continue
+		}
+		if zone := f.zone(o); zone != "" && zone != key.Zone {
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (f fleet) zone(o *types.FleetLaunchTemplateOverrides) string {
+	if o == nil {
+		return ""
+	}
+	if zone := aws.ToString(o.AvailabilityZone); zone != "" {
+		return zone
+	}
+	return f.zoneOf[aws.ToString(o.SubnetId)]
+}
+
+func overridesOf(l *types.LaunchTemplateAndOverridesResponse) *types.FleetLaunchTemplateOverrides {
+	if l == nil {
+		return nil
+	}
+	return l.Overrides
+}

@@ -1,0 +1,132 @@
+package ec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
+)
+
+// Get reads one instance. EC2's reads lag behind: an instance just launched may not be
+// found for some seconds.
+func (p *Provider) Get(ctx context.Context, id string) (cloud.Instance, error) {
+	out, err := p.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	if err != nil {
+		return cloud.Instance{}, fmt.Errorf("instance %s: %w", id, err)
+	}
+	for _, r := range out.Reservations {
+		for _, i := range r.Instances {
+			if aws.ToString(i.InstanceId) == id && stateOf(i) != types.InstanceStateNameTerminated {
+				return instanceOf(i), nil
+			}
+		}
+	}
+	return cloud.Instance{}, fmt.Errorf("instance %s: %w", id, cloud.ErrNotFound)
+}
+
+// List reads all instances tagged as this cluster's that are not terminated.
+func (p *Provider) List(ctx context.Context) ([]cloud.Instance, error) {
+	found, err := p.describe(ctx,
+		filter("tag:"+v1alpha1.TagCluster, p.cfg.Cluster.Name),
+		filter("instance-state-name", "pending", "running", "stopping", "stopped", "shutting-down"))
+	if err != nil {
+		return nil, fmt.Errorf("list instances: %w", err)
+	}
+	list := make([]cloud.Instance, 0, len(found))
+	for _, i := range found {
+		list = append(list, instanceOf(i))
+	}
+	return list, nil
+}
+
+// Terminate asks for an instance's end.
+func (p *Provider) Terminate(ctx context.Context, id string) error {
+	out, err := p.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
+	if err != nil {
+		return fmt.Errorf("terminate instance %s: %w", id, err)
+	}
+	for _, c := range out.TerminatingInstances {
+		if c.PreviousState != nil && c.PreviousState.Name == types.InstanceStateNameTerminated {
+			return fmt.Errorf("terminate instance %s: %w", id, cloud.ErrNotFound)
+		}
+	}
+	return nil
+}
+
+// errEnded: the claim had its instance, which is gone. It can have no other.
+var errEnded = errors.New("its instance has ended already")
+
+// findByClaim finds the instance bought under a claim's UID: cloud.ErrNotFound when
+// there is none to be seen.
+func (p *Provider) findByClaim(ctx context.Context, uid string) (cloud.Instance, error) {
+	found, err := p.describe(ctx,
+		filter("tag:"+v1alpha1.TagCluster, p.cfg.Cluster.Name),
+		filter("tag:"+v1alpha1.TagClaimUID, uid))
+	if err != nil {
+		return cloud.Instance{}, err
+	}
+	ended := ""
+	for _, i := range found {
+		switch stateOf(i) {
+		case types.InstanceStateNameShuttingDown, types.InstanceStateNameTerminated:
+			ended = aws.ToString(i.InstanceId)
+		default:
+			return instanceOf(i), nil
+		}
+	}
+	if ended != "" {
+		return cloud.Instance{}, fmt.Errorf("%w: %w: %s", cloud.ErrInvalid, errEnded, ended)
+	}
+	return cloud.Instance{}, cloud.ErrNotFound
+}
+
+func (p *Provider) describe(ctx context.Context, filters ...types.Filter) ([]types.Instance, error) {
+	var all []types.Instance
+	pages := ec2.NewDescribeInstancesPaginator(p.ec2, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(1000)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Reservations {
+			all = append(all, r.Instances...)
+		}
+	}
+	return all, nil
+}
+
+func stateOf(i types.Instance) types.InstanceStateName {
+	if i.State == nil {
+		return ""
+	}
+	return i.State.Name
+}
+
+func instanceOf(i types.Instance) cloud.Instance {
+	id, zone := aws.ToString(i.InstanceId), ""
+	if i.Placement != nil {
+		zone = aws.ToString(i.Placement.AvailabilityZone)
+	}
+	capacityType := v1alpha1.CapacityTypeOnDemand
+	if i.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
+		capacityType = v1alpha1.CapacityTypeSpot
+	}
+	return cloud.Instance{
+		ID: id, ProviderID: providerID(zone, id), NodeName: id,
+		Type: string(i.InstanceType), Zone: zone, CapacityType: capacityType,
+		ImageID:     aws.ToString(i.ImageId),
+		ClaimName:   tagOf(i.Tags, v1alpha1.TagNodeClaim),
+		ClaimUID:    tagOf(i.Tags, v1alpha1.TagClaimUID),
+		LaunchTime:  aws.ToTime(i.LaunchTime),
+		Terminating: stateOf(i) == types.InstanceStateNameShuttingDown,
+	}
+}
+
+// providerID is as the AWS cloud provider and nodeadm write it into node.spec.
+func providerID(zone, id string) string { return "aws:///" + zone + "/" + id }

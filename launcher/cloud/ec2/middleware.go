@@ -1,0 +1,141 @@
+package ec2
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+)
+
+const (
+	callTimeout   = 10 * time.Second
+	launchTimeout = 30 * time.Second // CreateFleet of type instant answers when all is decided
+	maxAttempts   = 4
+	maxBackoff    = 3 * time.Second
+)
+
+// timeout returns how long an operation may take, its retries included.
+func timeout(operation string) time.Duration {
+	if operation == "CreateFleet" {
+		return launchTimeout
+	}
+	return callTimeout
+}
+
+// instrument returns the configuration with deadlines, bounded retries, metrics and
+// typed errors for every call of every client made from it.
+func instrument(cfg aws.Config, c clock.PassiveClock, m *metrics) aws.Config {
+	cfg = cfg.Copy()
+	cfg.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts = maxAttempts
+			o.MaxBackoff = maxBackoff
+		})
+	}
+	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
+		if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("slipway:Bound", bound), middleware.After); err != nil {
+			return err
+		}
+		// After the retry loop: each attempt is seen.
+		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("slipway:Count", m.count(c)), middleware.After)
+	})
+	return cfg
+}
+
+// bound gives an operation its deadline and its error a meaning.
+func bound(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+	middleware.InitializeOutput, middleware.Metadata, error,
+) {
+	operation := awsmiddleware.GetOperationName(ctx)
+	ctx, cancel := context.WithTimeout(ctx, timeout(operation))
+	defer cancel()
+	out, metadata, err := next.HandleInitialize(ctx, in)
+	if err != nil {
+		err = typed(awsmiddleware.GetServiceID(ctx), operation, err)
+	}
+	return out, metadata, err
+}
+
+// metrics counts what is asked of AWS. A nil *metrics counts nothing.
+type metrics struct {
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	loadedAt *prometheus.GaugeVec
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	if r == nil {
+		return nil, nil
+	}
+	m := &metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slipway_cloud_api_calls_total",
+			Help: "Calls to the cloud's APIs, retries included, by operation and error code (OK when there was none).",
+		}, []string{"operation", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "slipway_cloud_api_call_duration_seconds",
+			Help:    "How long calls to the cloud's APIs took, each retry on its own.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 13),
+		}, []string{"operation"}),
+		loadedAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "slipway_cloud_data_loaded_timestamp_seconds",
+			Help: "When data kept from the cloud was last read.",
+		}, []string{"what"}),
+	}
+	for _, c := range []prometheus.Collector{m.calls, m.duration, m.loadedAt} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+type finalize = func(context.Context, middleware.FinalizeInput, middleware.FinalizeHandler) (
+	middleware.FinalizeOutput, middleware.Metadata, error,
+)
+
+// count returns a middleware that records each attempt.
+func (m *metrics) count(c clock.PassiveClock) finalize {
+	return func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+		middleware.FinalizeOutput, middleware.Metadata, error,
+	) {
+		start := c.Now()
+		out, metadata, err := next.HandleFinalize(ctx, in)
+		if m != nil {
+			operation := awsmiddleware.GetOperationName(ctx)
+			m.calls.WithLabelValues(operation, codeOf(err)).Inc()
+			m.duration.WithLabelValues(operation).Observe(c.Since(start).Seconds())
+		}
+		return out, metadata, err
+	}
+}
+
+func (m *metrics) loaded(what string, at time.Time) {
+	if m != nil {
+		m.loadedAt.WithLabelValues(what).Set(float64(at.Unix()))
+	}
+}
+
+// codeOf is the label for an outcome.
+func codeOf(err error) string {
+	var api smithy.APIError
+	switch {
+	case err == nil:
+		return "OK"
+	case errors.As(err, &api):
+		return api.ErrorCode()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "Timeout"
+	case errors.Is(err, context.Canceled):
+		return "Canceled"
+	default:
+		return "Unreachable"
+	}
+}

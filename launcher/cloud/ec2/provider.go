@@ -1,0 +1,142 @@
+// Package ec2 owns everything that talks to AWS: it implements cloud.Provider with
+// EC2, SSM (which image is current) and Pricing. No other package uses an AWS client.
+//
+// Every call is bounded in time, retried by the SDK within that bound, counted, and
+// its error given one of the meanings of package cloud (errors.go).
+package ec2
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+
+	"github.com/slipway-dev/slipway/launcher/cloud"
+)
+
+// How old what was read may be before it is read again. Prices and types that cannot
+// be read again stay in use.
+const (
+	typesMaxAge    = time.Hour
+	onDemandMaxAge = 6 * time.Hour
+	spotMaxAge     = 5 * time.Minute
+	resolveMaxAge  = time.Minute
+	// A launch makes do with an older resolution: Types, which is asked every few
+	// minutes, renews it, and the pods wait.
+	launchMaxAge   = 15 * time.Minute
+	templateMaxAge = 24 * time.Hour
+)
+
+// Config is what a Provider needs.
+type Config struct {
+	// AWS carries credentials, region and endpoints, as config.LoadDefaultConfig
+	// reads them (AWS_ENDPOINT_URL and its kin work). Required.
+	AWS aws.Config
+	// Cluster is what instances join. Required.
+	Cluster Cluster
+	// InstanceProfile is used for classes that name none; slipway-node-CLUSTER
+	// by default.
+	InstanceProfile string
+	// Clock is required.
+	Clock clock.Clock
+	// Registerer takes the metrics; nil means none.
+	Registerer prometheus.Registerer
+}
+
+// Cluster is what an instance must know to join.
+type Cluster struct {
+	Name        string
+	Endpoint    string // URL of the API server
+	CABundle    []byte // PEM
+	ServiceCIDR string
+	KubeVersion string // minor version such as 1.36; chooses the image
+}
+
+func (c *Config) validate() error {
+	var missing []string
+	for _, f := range []struct {
+		name  string
+		unset bool
+	}{
+		{"AWS.Region", c.AWS.Region == ""},
+		{"AWS.Credentials", c.AWS.Credentials == nil},
+		{"Cluster.Name", c.Cluster.Name == ""},
+		{"Cluster.Endpoint", c.Cluster.Endpoint == ""},
+		{"Cluster.CABundle", len(c.Cluster.CABundle) == 0},
+		{"Cluster.ServiceCIDR", c.Cluster.ServiceCIDR == ""},
+		{"Cluster.KubeVersion", c.Cluster.KubeVersion == ""},
+		{"Clock", c.Clock == nil},
+	} {
+		if f.unset {
+			missing = append(missing, f.name)
+		}
+	}
+	if len(missing) > 0 {
+		return errors.New("ec2: Config lacks " + strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// Provider buys and returns EC2 instances. It keeps caches only.
+type Provider struct {
+	cfg     Config
+	ec2     *ec2.Client
+	ssm     *ssm.Client
+	pricing *pricing.Client
+
+	metrics   *metrics
+	types     *cached[typeTable]
+	onDemand  *cached[onDemandPrices]
+	spot      *cached[spotPrices]
+	resolved  *keyed[resolution]
+	templates *keyed[struct{}]
+}
+
+var _ cloud.Provider = (*Provider)(nil)
+
+// New returns a Provider. It calls nothing yet.
+func New(cfg Config) (*Provider, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.InstanceProfile == "" {
+		cfg.InstanceProfile = "slipway-node-" + cfg.Cluster.Name
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("ec2: register metrics: %w", err)
+	}
+	awsConfig := instrument(cfg.AWS, cfg.Clock, m)
+	p := &Provider{
+		cfg:     cfg,
+		metrics: m,
+		ec2:     ec2.NewFromConfig(awsConfig),
+		ssm:     ssm.NewFromConfig(awsConfig),
+		pricing: pricing.NewFromConfig(awsConfig, func(o *pricing.Options) {
+			o.Region = pricingRegion(cfg.AWS.Region)
+		}),
+	}
+	p.types = newCached("instance types", cfg.Clock, m, p.describeTypes)
+	p.onDemand = newCached("on-demand prices", cfg.Clock, m, p.readOnDemandPrices)
+	p.spot = newCached("spot prices", cfg.Clock, m, p.readSpotPrices)
+	p.resolved = newKeyed[resolution](maxClasses)
+	p.templates = newKeyed[struct{}](maxTemplates)
+	return p, nil
+}
+
+// pricingRegion returns the region whose Pricing endpoint to ask: there are few, and
+// each tells the prices of its whole partition.
+// https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html
+func pricingRegion(region string) string {
+	if strings.HasPrefix(region, "cn-") {
+		return "cn-northwest-1"
+	}
+	return "us-east-1"
+}

@@ -1,0 +1,323 @@
+package ec2
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
+)
+
+// maxClasses bounds the resolutions kept.
+const maxClasses = 256
+
+// tagDiscovery with the cluster's name as its value marks what nodes may use.
+const tagDiscovery = v1alpha1.Group + "/discovery"
+
+// resolution is what a class stands for just now.
+type resolution struct {
+	subnets []subnet // by zone, then id
+	groups  []v1alpha1.SecurityGroup
+	images  []image
+	// problems are what keeps the class from being used, by condition; nothing is
+	// wrong with AWS, somebody has to act.
+	problems map[string]error
+}
+
+type subnet struct {
+	v1alpha1.Subnet
+	free int32 // addresses
+}
+
+// Resolve finds the class's subnets, security groups and images. What it finds is
+// returned, with a condition for each kind, also when it fails; apply the conditions
+// with meta.SetStatusCondition, they carry no time.
+func (p *Provider) Resolve(ctx context.Context, class *v1alpha1.EC2NodeClass) (v1alpha1.EC2NodeClassStatus, error) {
+	r, err := p.resolution(ctx, class, resolveMaxAge)
+	if err != nil {
+		return v1alpha1.EC2NodeClassStatus{}, err
+	}
+	return r.status(), r.err()
+}
+
+// resolution returns what the class stands for, no older than maxAge if AWS answers.
+func (p *Provider) resolution(ctx context.Context, class *v1alpha1.EC2NodeClass, maxAge time.Duration) (resolution, error) {
+	spec := specOf(class)
+	r, err := p.resolved.at(resolutionKey(spec), func() *cached[resolution] {
+		return newCached("class resolution", p.cfg.Clock, p.metrics, func(ctx context.Context) (resolution, error) {
+			return p.resolve(ctx, spec)
+		})
+	}).get(ctx, maxAge)
+	if err != nil {
+		return resolution{}, fmt.Errorf("resolve class %q: %w", nameOf(class), err)
+	}
+	return r, nil
+}
+
+// resolutionKey is equal for classes that resolve to the same.
+func resolutionKey(spec v1alpha1.EC2NodeClassSpec) string {
+	key, err := json.Marshal([]any{spec.AMISelectorTerms, spec.SubnetSelectorTerms, spec.SecurityGroupSelectorTerms})
+	if err != nil {
+		panic(fmt.Sprintf("selector terms do not marshal: %v", err)) // strings and maps of strings do
+	}
+	return string(key)
+}
+
+func specOf(class *v1alpha1.EC2NodeClass) v1alpha1.EC2NodeClassSpec {
+	if class == nil {
+		return v1alpha1.EC2NodeClassSpec{}
+	}
+	return class.Spec
+}
+
+func nameOf(class *v1alpha1.EC2NodeClass) string {
+	if class == nil {
+		return ""
+	}
+	return class.Name
+}
+
+// resolve asks AWS. It fails when AWS does; what only the user can mend becomes one of
+// the resolution's problems.
+func (p *Provider) resolve(ctx context.Context, spec v1alpha1.EC2NodeClassSpec) (resolution, error) {
+	r := resolution{problems: map[string]error{}}
+	var err error
+	for _, part := range []struct {
+		condition string
+		find      func() error
+	}{
+		{v1alpha1.ConditionSubnetsReady, func() error { r.subnets, err = p.findSubnets(ctx, spec.SubnetSelectorTerms); return err }},
+		{v1alpha1.ConditionSecurityGroupsReady, func() error { r.groups, err = p.findGroups(ctx, spec.SecurityGroupSelectorTerms); return err }},
+		{v1alpha1.ConditionAMIsReady, func() error { r.images, err = p.findImages(ctx, spec.AMISelectorTerms); return err }},
+	} {
+		switch err := part.find(); {
+		case err == nil:
+		case errors.Is(err, cloud.ErrDenied), errors.Is(err, cloud.ErrInvalid), errors.Is(err, cloud.ErrNotFound):
+			r.problems[part.condition] = err
+		default:
+			return resolution{}, err
+		}
+	}
+	return r, nil
+}
+
+func (p *Provider) findSubnets(ctx context.Context, terms []v1alpha1.SubnetSelectorTerm) ([]subnet, error) {
+	queries := p.discoveryFilters()
+	if len(terms) > 0 {
+		var q [][]types.Filter
+		for _, t := range terms {
+			q = append(q, selector(t.Tags, "subnet-id", t.ID))
+		}
+		queries = union(q)
+	}
+	found, err := firstFound(queries, func(filters []types.Filter) ([]types.Subnet, error) {
+		var all []types.Subnet
+		pages := ec2.NewDescribeSubnetsPaginator(p.ec2, &ec2.DescribeSubnetsInput{Filters: filters})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, page.Subnets...)
+		}
+		return all, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(terms) == 0 {
+		found = preferPrivate(found)
+	}
+	subnets := make([]subnet, 0, len(found))
+	for _, s := range found {
+		subnets = append(subnets, subnet{
+			Subnet: v1alpha1.Subnet{
+				ID: aws.ToString(s.SubnetId), Zone: aws.ToString(s.AvailabilityZone), ZoneID: aws.ToString(s.AvailabilityZoneId),
+			},
+			free: aws.ToInt32(s.AvailableIpAddressCount),
+		})
+	}
+	subnets = sortedUnique(subnets, func(s subnet) string { return s.Zone + " " + s.ID })
+	if len(subnets) == 0 {
+		return nil, nothingFound("subnet", "subnetSelectorTerms", len(terms) > 0, p.cfg.Cluster.Name)
+	}
+	return subnets, nil
+}
+
+// preferPrivate keeps, of discovered subnets, those marked for internal load
+// balancers when there are any: nodes in a public subnet without a public address
+// cannot reach anything.
+// https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html
+func preferPrivate(found []types.Subnet) []types.Subnet {
+	private := slices.DeleteFunc(slices.Clone(found), func(s types.Subnet) bool {
+		return !slices.ContainsFunc(s.Tags, func(t types.Tag) bool {
+			return aws.ToString(t.Key) == "kubernetes.io/role/internal-elb"
+		})
+	})
+	if len(private) > 0 {
+		return private
+	}
+	return found
+}
+
+func (p *Provider) findGroups(ctx context.Context, terms []v1alpha1.SecurityGroupSelectorTerm) ([]v1alpha1.SecurityGroup, error) {
+	queries := p.discoveryFilters()
+	if len(terms) > 0 {
+		var q [][]types.Filter
+		for _, t := range terms {
+			f := selector(t.Tags, "group-id", t.ID)
+			if t.Name != "" {
+				f = append(f, filter("group-name", t.Name))
+			}
+			q = append(q, f)
+		}
+		queries = union(q)
+	}
+	found, err := firstFound(queries, func(filters []types.Filter) ([]types.SecurityGroup, error) {
+		var all []types.SecurityGroup
+		pages := ec2.NewDescribeSecurityGroupsPaginator(p.ec2, &ec2.DescribeSecurityGroupsInput{Filters: filters})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, page.SecurityGroups...)
+		}
+		return all, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	groups := make([]v1alpha1.SecurityGroup, 0, len(found))
+	for _, g := range found {
+		groups = append(groups, v1alpha1.SecurityGroup{ID: aws.ToString(g.GroupId), Name: aws.ToString(g.GroupName)})
+	}
+	groups = sortedUnique(groups, func(g v1alpha1.SecurityGroup) string { return g.ID })
+	if len(groups) == 0 {
+		return nil, nothingFound("security group", "securityGroupSelectorTerms", len(terms) > 0, p.cfg.Cluster.Name)
+	}
+	return groups, nil
+}
+
+// alternatives are queries of which the first that finds anything counts; the filters
+// of one are asked for one after the other and what they find is put together.
+type alternatives [][][]types.Filter
+
+func union(queries [][]types.Filter) alternatives { return alternatives{queries} }
+
+// discoveryFilters find what belongs to the cluster when a class does not say: what is
+// marked for it by hand, else what carries the tag that all tools for EKS set.
+func (p *Provider) discoveryFilters() alternatives {
+	name := p.cfg.Cluster.Name
+	return alternatives{
+		{{filter("tag:"+tagDiscovery, name)}},
+		{{filter("tag:kubernetes.io/cluster/"+name, "owned", "shared")}},
+	}
+}
+
+func firstFound[T any](queries alternatives, ask func([]types.Filter) ([]T, error)) ([]T, error) {
+	for _, q := range queries {
+		var found []T
+		for _, filters := range q {
+			some, err := ask(filters)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, some...)
+		}
+		if len(found) > 0 {
+			return found, nil
+		}
+	}
+	return nil, nil
+}
+
+// selector returns the filters of one term. They are sorted, so that equal terms make equal calls.
+func selector(tags map[string]string, idFilter, id string) []types.Filter {
+	var filters []types.Filter
+	for key, value := range tags {
+		if value == "*" {
+			filters = append(filters, filter("tag-key", key))
+		} else {
+			filters = append(filters, filter("tag:"+key, value))
+		}
+	}
+	if id != "" {
+		filters = append(filters, filter(idFilter, id))
+	}
+	slices.SortFunc(filters, func(a, b types.Filter) int {
+		return cmp.Or(strings.Compare(*a.Name, *b.Name), slices.Compare(a.Values, b.Values))
+	})
+	return filters
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: aws.String(name), Values: values}
+}
+
+func sortedUnique[T any](s []T, key func(T) string) []T {
+	slices.SortFunc(s, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	return slices.CompactFunc(s, func(a, b T) bool { return key(a) == key(b) })
+}
+
+func nothingFound(what, field string, selected bool, cluster string) error {
+	if selected {
+		return fmt.Errorf("%w: no %s matches spec.%s", cloud.ErrInvalid, what, field)
+	}
+	return fmt.Errorf("%w: no %s is tagged %s: %s or kubernetes.io/cluster/%s; tag some, or set spec.%s",
+		cloud.ErrInvalid, what, tagDiscovery, cluster, cluster, field)
+}
+
+// err says what keeps the class from being used; nil when it can be. It wraps
+// cloud.ErrInvalid unless AWS itself said otherwise.
+func (r resolution) err() error {
+	for _, condition := range resolveConditions {
+		if err := r.problems[condition]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var resolveConditions = [...]string{
+	v1alpha1.ConditionSubnetsReady, v1alpha1.ConditionSecurityGroupsReady, v1alpha1.ConditionAMIsReady,
+}
+
+func (r resolution) status() v1alpha1.EC2NodeClassStatus {
+	status := v1alpha1.EC2NodeClassStatus{SecurityGroups: r.groups}
+	for _, s := range r.subnets {
+		status.Subnets = append(status.Subnets, s.Subnet)
+	}
+	for _, i := range r.images {
+		status.AMIs = append(status.AMIs, v1alpha1.AMI{ID: i.id, Name: i.name, Architecture: i.arch})
+	}
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Resolved"}
+	for _, name := range resolveConditions {
+		c := metav1.Condition{Type: name, Status: metav1.ConditionTrue, Reason: "Resolved"}
+		if err := r.problems[name]; err != nil {
+			c.Status, c.Reason, c.Message = metav1.ConditionFalse, reasonOf(err), err.Error()
+			ready.Status, ready.Reason, ready.Message = c.Status, c.Reason, c.Message
+		}
+		status.Conditions = append(status.Conditions, c)
+	}
+	status.Conditions = append(status.Conditions, ready)
+	return status
+}
+
+func reasonOf(err error) string {
+	if errors.Is(err, cloud.ErrDenied) {
+		return "PermissionDenied"
+	}
+	return "NotFound"
+}

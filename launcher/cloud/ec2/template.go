@@ -1,0 +1,147 @@
+package ec2
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+)
+
+// maxTemplates bounds how many launch templates are remembered to exist.
+const maxTemplates = 4096
+
+// template is a launch template before it has a name.
+type template struct {
+	Data types.RequestLaunchTemplateData
+	Tags map[string]string
+}
+
+// templateFor says how instances of the class look when started from the image.
+func (p *Provider) templateFor(spec v1alpha1.EC2NodeClassSpec, r resolution, img image, userData string) template {
+	data := types.RequestLaunchTemplateData{
+		ImageId:             aws.String(img.id),
+		UserData:            aws.String(base64.StdEncoding.EncodeToString([]byte(userData))),
+		IamInstanceProfile:  &types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String(p.cfg.InstanceProfile)},
+		MetadataOptions:     metadataOptions(spec.MetadataOptions),
+		BlockDeviceMappings: blockDevices(spec.BlockDeviceMappings),
+	}
+	if spec.InstanceProfile != "" {
+		data.IamInstanceProfile.Name = aws.String(spec.InstanceProfile)
+	}
+	for _, g := range r.groups {
+		data.SecurityGroupIds = append(data.SecurityGroupIds, g.ID)
+	}
+	return template{Data: data, Tags: p.commonTags(spec)}
+}
+
+// name is a hash of the content: a template that exists under it is the right one.
+func (t template) name() (string, error) {
+	content, err := json.Marshal(t) // maps are marshalled in order
+	if err != nil {
+		return "", fmt.Errorf("launch template: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	return "slipway-" + hex.EncodeToString(sum[:16]), nil
+}
+
+// ensureTemplate returns the name of a launch template with this content, which exists.
+func (p *Provider) ensureTemplate(ctx context.Context, t template) (string, error) {
+	name, err := t.name()
+	if err != nil {
+		return "", err
+	}
+	_, err = p.templates.at(name, func() *cached[struct{}] {
+		return newCached("launch template", p.cfg.Clock, p.metrics, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, p.createTemplate(ctx, name, t)
+		})
+	}).get(ctx, templateMaxAge)
+	if err != nil {
+		return "", fmt.Errorf("launch template %s: %w", name, err)
+	}
+	return name, nil
+}
+
+func (p *Provider) createTemplate(ctx context.Context, name string, t template) error {
+	tags := tagList(t.Tags)
+	_, err := p.ec2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{
+		LaunchTemplateName: aws.String(name),
+		LaunchTemplateData: &t.Data,
+		TagSpecifications:  []types.TagSpecification{{ResourceType: types.ResourceTypeLaunchTemplate, Tags: tags}},
+	})
+	if hasCode(err, codeTemplateExists) {
+		return nil
+	}
+	return err
+}
+
+// metadataOptions defaults as the CRD does: IMDSv2 only, one hop.
+func metadataOptions(o *v1alpha1.MetadataOptions) *types.LaunchTemplateInstanceMetadataOptionsRequest {
+	if o == nil {
+		o = &v1alpha1.MetadataOptions{}
+	}
+	out := &types.LaunchTemplateInstanceMetadataOptionsRequest{
+		HttpEndpoint:            types.LaunchTemplateInstanceMetadataEndpointStateEnabled,
+		HttpProtocolIpv6:        types.LaunchTemplateInstanceMetadataProtocolIpv6Disabled,
+		HttpPutResponseHopLimit: aws.Int32(1),
+		HttpTokens:              types.LaunchTemplateHttpTokensStateRequired,
+	}
+	if o.HTTPEndpoint != "" {
+		out.HttpEndpoint = types.LaunchTemplateInstanceMetadataEndpointState(o.HTTPEndpoint)
+	}
+	if o.HTTPProtocolIPv6 != "" {
+		out.HttpProtocolIpv6 = types.LaunchTemplateInstanceMetadataProtocolIpv6(o.HTTPProtocolIPv6)
+	}
+	if o.HTTPPutResponseHopLimit != nil {
+		out.HttpPutResponseHopLimit = aws.Int32(int32(*o.HTTPPutResponseHopLimit))
+	}
+	if o.HTTPTokens != "" {
+		out.HttpTokens = types.LaunchTemplateHttpTokensState(o.HTTPTokens)
+	}
+	return out
+}
+
+// blockDevices translates the class's disks; none means those of the image.
+func blockDevices(mappings []v1alpha1.BlockDeviceMapping) []types.LaunchTemplateBlockDeviceMappingRequest {
+	var out []types.LaunchTemplateBlockDeviceMappingRequest
+	for _, m := range mappings {
+		d := types.LaunchTemplateBlockDeviceMappingRequest{DeviceName: aws.String(m.DeviceName)}
+		if e := m.EBS; e != nil {
+			d.Ebs = &types.LaunchTemplateEbsBlockDeviceRequest{
+				DeleteOnTermination: aws.Bool(true),
+				Encrypted:           e.Encrypted,
+				Iops:                narrow(e.IOPS),
+				Throughput:          narrow(e.Throughput),
+				VolumeType:          types.VolumeType(e.VolumeType),
+			}
+			if e.DeleteOnTermination != nil {
+				d.Ebs.DeleteOnTermination = e.DeleteOnTermination
+			}
+			if e.VolumeSize != nil {
+				d.Ebs.VolumeSize = aws.Int32(int32(ceilDiv(e.VolumeSize.Value(), giB)))
+			}
+			if e.KMSKeyID != "" {
+				d.Ebs.KmsKeyId = aws.String(e.KMSKeyID)
+			}
+			if e.SnapshotID != "" {
+				d.Ebs.SnapshotId = aws.String(e.SnapshotID)
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func narrow(n *int64) *int32 {
+	if n == nil {
+		return nil
+	}
+	return aws.Int32(int32(*n)) // the CRD's schema bounds it
+}

@@ -1,0 +1,195 @@
+package ec2
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/offering"
+)
+
+// typeTable is what EC2 says about its instance types, by name.
+type typeTable map[string]typeInfo
+
+// typeInfo is the part of an instance type's description that matters here.
+type typeInfo struct {
+	name       string
+	arch       string // as in kubernetes.io/arch
+	vcpus      int64
+	memoryMiB  int64 // nominal
+	enis       int64 // of the default network card
+	ipv4PerENI int64
+	gpus       int64
+	gpuName    string
+	gpuMaker   string // lower case
+	neurons    int64  // devices
+	localGB    int64
+	hypervisor string // empty for bare metal
+	usage      []string
+	zones      []string // sorted
+}
+
+// Types lists the current instance types that an image of the class runs on, with an
+// offering for every zone the class has a subnet in and every way it can be paid there.
+func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
+	r, err := p.resolution(ctx, class, resolveMaxAge)
+	if err == nil {
+		err = r.err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	table, err := p.types.get(ctx, typesMaxAge)
+	if err != nil {
+		return nil, fmt.Errorf("instance types: %w", err)
+	}
+	price, err := p.prices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var zones []string
+	for _, s := range r.subnets {
+		zones = append(zones, s.Zone)
+	}
+	zones = sortedUnique(zones, func(z string) string { return z })
+
+	spec := specOf(class)
+	var list []offering.Type
+	for _, name := range sortedKeys(table) {
+		t := table[name]
+		img, ok := imageFor(r.images, t)
+		if !ok {
+			continue
+		}
+		offerings := offeringsOf(t, zones, price)
+		if len(offerings) == 0 {
+			continue
+		}
+		n := predict(t, rootGiB(spec, img))
+		list = append(list, offering.Type{
+			Name: name, Labels: labelsOf(t), Capacity: n.capacity, Allocatable: n.allocatable, Offerings: offerings,
+		})
+	}
+	return list, nil
+}
+
+// offeringsOf pairs the zones and the ways to pay; what has no known price is left out.
+func offeringsOf(t typeInfo, zones []string, price prices) []offering.Offering {
+	var out []offering.Offering
+	for _, zone := range zones {
+		if !slices.Contains(t.zones, zone) {
+			continue
+		}
+		for _, usage := range t.usage {
+			if usd, ok := price.of(t.name, zone, usage); ok {
+				out = append(out, offering.Offering{Zone: zone, CapacityType: usage, Price: usd, Available: true})
+			}
+		}
+	}
+	return out
+}
+
+// describeTypes reads all instance types of the region and where they are offered.
+func (p *Provider) describeTypes(ctx context.Context) (typeTable, error) {
+	table := typeTable{}
+	pages := ec2.NewDescribeInstanceTypesPaginator(p.ec2, &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range page.InstanceTypes {
+			if t, ok := distill(i); ok {
+				table[t.name] = t
+			}
+		}
+	}
+	zones := map[string][]string{}
+	where := ec2.NewDescribeInstanceTypeOfferingsPaginator(p.ec2, &ec2.DescribeInstanceTypeOfferingsInput{
+		LocationType: types.LocationTypeAvailabilityZone, MaxResults: aws.Int32(1000),
+	})
+	for where.HasMorePages() {
+		page, err := where.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range page.InstanceTypeOfferings {
+			name := string(o.InstanceType)
+			zones[name] = append(zones[name], aws.ToString(o.Location))
+		}
+	}
+	for name, t := range table {
+		t.zones = sortedUnique(zones[name], func(z string) string { return z })
+		table[name] = t
+	}
+	return table, nil
+}
+
+// distill takes from a description what matters; false for types that no node can be:
+// of an earlier generation, of an architecture without an AL2023 image (Macs), without
+// hardware virtualisation, or sold in blocks only.
+func distill(i types.InstanceTypeInfo) (typeInfo, bool) {
+	t := typeInfo{name: string(i.InstanceType), hypervisor: string(i.Hypervisor)}
+	if !aws.ToBool(i.CurrentGeneration) || !slices.Contains(i.SupportedVirtualizationTypes, types.VirtualizationTypeHvm) {
+		return t, false
+	}
+	if i.ProcessorInfo == nil || i.VCpuInfo == nil || i.MemoryInfo == nil || i.NetworkInfo == nil {
+		return t, false
+	}
+	for _, a := range i.ProcessorInfo.SupportedArchitectures {
+		t.arch = cmp.Or(t.arch, kubeArch(string(a)))
+	}
+	for _, u := range i.SupportedUsageClasses {
+		switch u {
+		case types.UsageClassTypeOnDemand:
+			t.usage = append(t.usage, v1alpha1.CapacityTypeOnDemand)
+		case types.UsageClassTypeSpot:
+			t.usage = append(t.usage, v1alpha1.CapacityTypeSpot)
+		}
+	}
+	slices.Sort(t.usage)
+	if t.arch == "" || len(t.usage) == 0 {
+		return t, false
+	}
+	t.vcpus = int64(aws.ToInt32(i.VCpuInfo.DefaultVCpus))
+	t.memoryMiB = aws.ToInt64(i.MemoryInfo.SizeInMiB)
+	t.enis, t.ipv4PerENI = addresses(i.NetworkInfo)
+	if g := i.GpuInfo; g != nil {
+		for _, d := range g.Gpus {
+			t.gpus += int64(aws.ToInt32(d.Count))
+			t.gpuName = cmp.Or(t.gpuName, labelValue(aws.ToString(d.Name)))
+			t.gpuMaker = cmp.Or(t.gpuMaker, strings.ToLower(aws.ToString(d.Manufacturer)))
+		}
+	}
+	if n := i.NeuronInfo; n != nil {
+		for _, d := range n.NeuronDevices {
+			t.neurons += int64(aws.ToInt32(d.Count))
+		}
+	}
+	if s := i.InstanceStorageInfo; s != nil {
+		t.localGB = aws.ToInt64(s.TotalSizeInGB)
+	}
+	return t, true
+}
+
+// addresses returns how many network interfaces the default card takes and how many
+// IPv4 addresses each has; the VPC CNI uses the default card only.
+func addresses(n *types.NetworkInfo) (enis, ipv4 int64) {
+	enis = int64(aws.ToInt32(n.MaximumNetworkInterfaces))
+	for _, card := range n.NetworkCards {
+		if aws.ToInt32(card.NetworkCardIndex) == aws.ToInt32(n.DefaultNetworkCardIndex) && card.MaximumNetworkInterfaces != nil {
+			enis = int64(*card.MaximumNetworkInterfaces)
+		}
+	}
+	return enis, int64(aws.ToInt32(n.Ipv4AddressesPerInterface))
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
