@@ -1,0 +1,134 @@
+package simec2
+
+import (
+	"container/heap"
+	"maps"
+	"time"
+)
+
+// States of an instance, as EC2 names them.
+const (
+	StatePending      = "pending"
+	StateRunning      = "running"
+	StateShuttingDown = "shutting-down"
+	StateTerminated   = "terminated"
+)
+
+// stateCode is the number EC2 sends beside the name.
+func stateCode(state string) int {
+	switch state {
+	case StateRunning:
+		return 16
+	case StateShuttingDown:
+		return 32
+	case StateTerminated:
+		return 48
+	}
+	return 0
+}
+
+// Instance is a machine as it is, not as a lagging Describe call tells.
+type Instance struct {
+	ID           string            `json:"id"`
+	State        string            `json:"state"`
+	Type         InstanceType      `json:"type"`
+	Zone         string            `json:"zone"`
+	ZoneID       string            `json:"zoneId"`
+	SubnetID     string            `json:"subnetId"`
+	CapacityType string            `json:"capacityType"`
+	Price        float64           `json:"price"` // USD per hour at launch
+	ImageID      string            `json:"imageId"`
+	PrivateIP    string            `json:"privateIp"`
+	PrivateDNS   string            `json:"privateDns"`
+	MemoryMiB    int64             `json:"memoryMiB"` // what its operating system finds
+	VolumeGiB    int64             `json:"volumeGiB"` // of the root volume
+	UserData     string            `json:"-"`         // base64, as in the launch template
+	Tags         map[string]string `json:"tags"`
+
+	ClientToken           string    `json:"clientToken"`
+	FleetID               string    `json:"fleetId"`
+	LaunchTemplateID      string    `json:"launchTemplateId"`
+	LaunchTemplateVersion int64     `json:"launchTemplateVersion"`
+	LaunchTime            time.Time `json:"launchTime"`
+	// TerminationReason tells a caller's termination from one behind its back.
+	TerminationReason string `json:"terminationReason,omitempty"`
+}
+
+// machine is an Instance and what the region keeps about it.
+//
+//	pending ──boot delay──▶ running
+//	   │                       │
+//	   └──────terminate────────┴──▶ shutting-down ──delay──▶ terminated ──retention──▶ gone
+type machine struct {
+	Instance
+	reservationID string
+	securityGroup []string
+	profileARN    string
+	hopLimit      int
+	httpTokens    string
+	visibleAt     time.Time         // to Describe calls
+	seenTags      map[string]string // what Describe calls showed last
+	pendingTags   []laggedTags      // written and not yet shown, by time
+	due           time.Time         // of the next transition; zero when none is due
+	heapIndex     int
+}
+
+type laggedTags struct {
+	at   time.Time
+	tags map[string]string
+}
+
+// describedTags are the tags a Describe call at that time shows. Calls must not
+// go back in time.
+func (m *machine) describedTags(now time.Time) map[string]string {
+	for len(m.pendingTags) > 0 && !m.pendingTags[0].at.After(now) {
+		maps.Copy(m.seenTags, m.pendingTags[0].tags)
+		m.pendingTags = m.pendingTags[1:]
+	}
+	return m.seenTags
+}
+
+// snapshot is safe to keep after the lock is released.
+func (m *machine) snapshot() Instance {
+	i := m.Instance
+	i.Tags = maps.Clone(m.Tags)
+	return i
+}
+
+// schedule orders machines by the time of their next transition.
+type schedule []*machine
+
+func (s schedule) Len() int           { return len(s) }
+func (s schedule) Less(i, j int) bool { return s[i].due.Before(s[j].due) }
+func (s schedule) Swap(i, j int) {
+	s[i], s[j] = s[j], s[i]
+	s[i].heapIndex, s[j].heapIndex = i, j
+}
+
+// Push is for container/heap.
+func (s *schedule) Push(x any) {
+	m := x.(*machine)
+	m.heapIndex = len(*s)
+	*s = append(*s, m)
+}
+
+// Pop is for container/heap.
+func (s *schedule) Pop() any {
+	old := *s
+	m := old[len(old)-1]
+	*s = old[:len(old)-1]
+	m.heapIndex = -1
+	return m
+}
+
+// next sets the time of the machine's next transition; the zero time takes it
+// off the schedule.
+func (s *schedule) next(m *machine, at time.Time) {
+	if m.heapIndex >= 0 {
+		heap.Remove(s, m.heapIndex)
+	}
+	m.due = at
+	if !at.IsZero() {
+		heap.Push(s, m)
+	}
+}

@@ -1,0 +1,17 @@
+package simec2
+
+import "encoding/xml"
+
+type callerIdentityAnswer struct {
+	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ GetCallerIdentityResponse"`
+	ARN       string   `xml:"GetCallerIdentityResult>Arn"`
+	UserID    string   `xml:"GetCallerIdentityResult>UserId"`
+	Account   string   `xml:"GetCallerIdentityResult>Account"`
+	RequestID string   `xml:"ResponseMetadata>RequestId"`
+}
+
+func callerIdentity(requestID string) *callerIdentityAnswer {
+	return &callerIdentityAnswer{
+		ARN: "arn:aws:iam::" + accountID + ":user/slipway", UserID: "AIDASLIPWAYSIMULATED0", Account: accountID, RequestID: requestID,
+	}
+}
