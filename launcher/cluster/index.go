@@ -18,6 +18,7 @@ import (
 // Names of the field indexes that Index registers.
 const (
 	fieldPodNode         = "spec.nodeName"
+	fieldPodOwner        = "metadata.controllerUID"
 	fieldNodeProviderID  = "spec.providerID"
 	fieldClaimProviderID = "status.providerID"
 )
@@ -31,6 +32,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		value func(client.Object) string
 	}{
 		{&corev1.Pod{}, fieldPodNode, func(o client.Object) string { return o.(*corev1.Pod).Spec.NodeName }},
+		{&corev1.Pod{}, fieldPodOwner, ownerUID},
 		{&corev1.Node{}, fieldNodeProviderID, func(o client.Object) string { return o.(*corev1.Node).Spec.ProviderID }},
 		{&v1alpha1.NodeClaim{}, fieldClaimProviderID, func(o client.Object) string { return o.(*v1alpha1.NodeClaim).Status.ProviderID }},
 	} {
@@ -45,6 +47,13 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		}
 	}
 	return nil
+}
+
+func ownerUID(o client.Object) string {
+	if owner := metav1.GetControllerOf(o); owner != nil {
+		return string(owner.UID)
+	}
+	return ""
 }
 
 // PodsOn lists the pods bound to a node.
@@ -120,4 +129,13 @@ func IsDaemonPod(pod *corev1.Pod) bool {
 	}
 	owner := metav1.GetControllerOf(pod)
 	return owner != nil && owner.Kind == "DaemonSet"
+}
+
+// PodsOf lists the pods that an owner controls.
+func PodsOf(ctx context.Context, c client.Reader, owner types.UID) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods, client.MatchingFields{fieldPodOwner: string(owner)}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list pods of owner %s: %w", owner, err)
+	}
+	return pods.Items, nil
 }

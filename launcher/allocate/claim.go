@@ -1,0 +1,73 @@
+package allocate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/fit"
+)
+
+// claim turns a planned node into the NodeClaim that records it.
+func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
+	pool := v.offers[n.Templates[0]].pool
+	template := pool.Spec.Template.Spec
+	claim := &v1alpha1.NodeClaim{}
+	claim.GenerateName = pool.Name + "-"
+	claim.Labels = map[string]string{v1alpha1.LabelNodePool: pool.Name}
+	claim.Finalizers = []string{v1alpha1.TerminationFinalizer}
+	claim.Spec = v1alpha1.NodeClaimSpec{
+		NodePool:      pool.Name,
+		NodeClassRef:  template.NodeClassRef,
+		Requests:      n.Requests,
+		Labels:        maps.Clone(pool.Spec.Template.Metadata.Labels),
+		Annotations:   pool.Spec.Template.Metadata.Annotations,
+		Taints:        template.Taints,
+		StartupTaints: template.StartupTaints,
+	}
+	if claim.Spec.Labels == nil {
+		claim.Spec.Labels = map[string]string{}
+	}
+	claim.Spec.Labels[v1alpha1.LabelNodePool] = pool.Name
+	for _, t := range v.budget.within(n.Templates) {
+		claim.Spec.Offerings = append(claim.Spec.Offerings, v.offers[t].offering)
+	}
+	for _, pod := range n.Pods {
+		claim.Spec.Pods = append(claim.Spec.Pods, v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name})
+	}
+	return claim
+}
+
+// priceQuantity keeps a price to a millionth of a dollar.
+func priceQuantity(price float64) resource.Quantity {
+	return *resource.NewScaledQuantity(int64(price*1e6+0.5), resource.Micro)
+}
+
+// summary counts claims by their cheapest type, for people.
+func summary(claims []*v1alpha1.NodeClaim) string {
+	counts := map[string]int{}
+	for _, c := range claims {
+		counts[c.Spec.Offerings[0].InstanceType]++
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d×%s", counts[name], name))
+	}
+	return strings.Join(parts, " ")
+}
+
+func sortOldestFirst(pods []*corev1.Pod) {
+	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
+		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+}
+
+func compareNames(a, b string) int { return strings.Compare(a, b) }

@@ -1,0 +1,75 @@
+package allocate
+
+import (
+	"time"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+)
+
+// submit queues work for the planner.
+func (l *loop) submit(j job) { l.queue = append(l.queue, j) }
+
+// planned takes in what became of a batch.
+func (l *loop) planned(r result) {
+	l.planning = false
+	now := time.Now()
+	for _, claim := range r.claims {
+		if l.claims[claim.Name] != nil {
+			continue // an informer was faster
+		}
+		l.claims[claim.Name] = claim
+		held := 0
+		for _, p := range claim.Spec.Pods {
+			e := l.pods[p.UID]
+			if e == nil || e.Claim != "" {
+				continue // it went away meanwhile
+			}
+			before := e.Phase
+			stand(&e.Reservation, claim)
+			l.metrics.progress(before, e)
+			l.tell(e)
+			held++
+		}
+		first := claim.Spec.Offerings[0]
+		l.log.Info("nodeclaim written", "nodeclaim", claim.Name, "nodepool", claim.Spec.NodePool, "pods", held,
+			"type", first.InstanceType, "zone", first.Zone, "capacityType", first.CapacityType,
+			"price", first.Price.AsApproximateFloat64(), "offerings", len(claim.Spec.Offerings))
+		l.cancelIfUnneeded(claim, "its pods went away while it was planned")
+	}
+	for _, u := range r.unplaced {
+		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {
+			l.refuse(e, u.Reason)
+			l.log.Info("pod is unlaunchable", "pod", e.Pod, "reason", u.Reason)
+		}
+	}
+	for uid, reason := range r.failed {
+		if e := l.pods[uid]; e != nil && e.Phase == Waiting {
+			e.failures++
+			e.notBefore = now.Add(backoff(e.failures))
+			l.refuse(e, reason)
+		}
+	}
+	l.reopen(now)
+}
+
+// reopen opens the next batch for pods that came while the planner was at work.
+func (l *loop) reopen(now time.Time) {
+	if !l.batchSince.IsZero() {
+		return
+	}
+	for _, e := range l.pods {
+		if e.Phase == Waiting {
+			l.batchSince, l.lastPod = now, now
+			return
+		}
+	}
+}
+
+// claimsInView copies the list of claims that the next plan must count.
+func (l *loop) claimsInView() []*v1alpha1.NodeClaim {
+	claims := make([]*v1alpha1.NodeClaim, 0, len(l.claims))
+	for _, c := range l.claims {
+		claims = append(claims, c)
+	}
+	return claims
+}

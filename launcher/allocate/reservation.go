@@ -1,0 +1,75 @@
+package allocate
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+)
+
+// Phase is how far a pod's reservation has come.
+type Phase int
+
+// The phases; see the package comment.
+const (
+	Waiting Phase = iota + 1
+	Planned
+	Launched
+	Ready
+	Unlaunchable
+	Ended
+)
+
+var phaseNames = map[Phase]string{
+	Waiting: "waiting", Planned: "planned", Launched: "launched", Ready: "ready", Unlaunchable: "unlaunchable", Ended: "ended",
+}
+
+func (p Phase) String() string { return phaseNames[p] }
+
+// Reservation is how things stand with one pod.
+type Reservation struct {
+	Pod   types.NamespacedName
+	UID   types.UID
+	Phase Phase
+	// Of the claim, from Planned on.
+	Claim, NodeName, InstanceType, Zone, CapacityType string
+	Price                                             float64 // US dollars per hour of the whole node
+	Reason                                            string
+}
+
+// entry is what the loop knows of a pod.
+type entry struct {
+	Reservation
+	pod  *corev1.Pod // nil when only its claim has told of it
+	told Phase       // the phase as last told
+	seen time.Time   // when it was first handed over, or found
+	// failures in a row that call for patience, and until when to have it.
+	failures  int
+	notBefore time.Time
+}
+
+// stand derives a reservation's state from its claim.
+func stand(r *Reservation, claim *v1alpha1.NodeClaim) {
+	r.Claim, r.NodeName = claim.Name, claim.Status.NodeName
+	r.InstanceType, r.Zone, r.CapacityType = claim.Status.InstanceType, claim.Status.Zone, claim.Status.CapacityType
+	price := claim.Status.Price
+	if r.InstanceType == "" && len(claim.Spec.Offerings) > 0 {
+		first := claim.Spec.Offerings[0]
+		r.InstanceType, r.Zone, r.CapacityType, price = first.InstanceType, first.Zone, first.CapacityType, &first.Price
+	}
+	if price != nil {
+		r.Price = price.AsApproximateFloat64()
+	}
+	r.Reason = ""
+	switch {
+	case meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInitialized):
+		r.Phase = Ready
+	case claim.Status.NodeName != "":
+		r.Phase = Launched
+	default:
+		r.Phase = Planned
+	}
+}

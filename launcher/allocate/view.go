@@ -1,0 +1,192 @@
+package allocate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
+	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/offering"
+)
+
+// view is all that one plan looks at.
+type view struct {
+	nodes      []*framework.NodeInfo
+	templates  []fit.Template
+	offers     []offer // beside templates
+	daemonSets []*appsv1.DaemonSet
+	budget     *limits
+}
+
+// offer says what a template stands for.
+type offer struct {
+	pool     *v1alpha1.NodePool
+	offering v1alpha1.AcceptedOffering
+}
+
+// look gathers what exists, what is on its way and what may be bought.
+func (p *planner) look(ctx context.Context, claims []*v1alpha1.NodeClaim) (*view, error) {
+	v := &view{}
+	var pools v1alpha1.NodePoolList
+	if err := p.cfg.Client.List(ctx, &pools); err != nil {
+		return nil, fmt.Errorf("list nodepools: %w", err)
+	}
+	slices.SortFunc(pools.Items, func(a, b v1alpha1.NodePool) int { return compareNames(a.Name, b.Name) })
+	capacities := map[string]corev1.ResourceList{} // by instance type
+	for i := range pools.Items {
+		pool := &pools.Items[i]
+		usable, err := p.addPool(ctx, v, pool, capacities)
+		if err != nil {
+			return nil, err
+		}
+		if !usable {
+			p.log.V(1).Info("nodepool is not usable", "nodepool", pool.Name)
+		}
+	}
+	v.budget = newLimits(pools.Items, v, claims, capacities)
+	var daemonSets appsv1.DaemonSetList
+	if err := p.cfg.Client.List(ctx, &daemonSets); err != nil {
+		return nil, fmt.Errorf("list daemonsets: %w", err)
+	}
+	for i := range daemonSets.Items {
+		v.daemonSets = append(v.daemonSets, &daemonSets.Items[i])
+	}
+	return v, p.addNodes(ctx, v, claims)
+}
+
+// addPool adds the templates of a pool's available offerings.
+func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool, capacities map[string]corev1.ResourceList) (usable bool, err error) {
+	if pool.DeletionTimestamp != nil || meta.IsStatusConditionFalse(pool.Status.Conditions, v1alpha1.ConditionReady) {
+		return false, nil
+	}
+	class, err := p.classOf(ctx, pool)
+	if err != nil || (class == nil && pool.Spec.Template.Spec.NodeClassRef != nil) {
+		return false, err
+	}
+	matcher, err := v1alpha1.CompileRequirements(pool.EffectiveRequirements())
+	if err != nil {
+		return false, nil //nolint:nilerr // the pool's Ready condition says it
+	}
+	instanceTypes, err := p.cfg.Catalog.Types(ctx, class)
+	if err != nil {
+		return false, fmt.Errorf("nodepool %s: instance types: %w", pool.Name, err)
+	}
+	for _, t := range instanceTypes {
+		capacities[t.Name] = t.Capacity
+		for _, o := range t.Offerings {
+			if !o.Available || o.Price <= 0 {
+				continue
+			}
+			node := templateNode(pool, t, o)
+			if !matcher.Match(node.Labels) {
+				continue
+			}
+			v.templates = append(v.templates, fit.Template{Node: node, Price: o.Price, Tier: pool.Spec.Weight, Pool: pool.Name})
+			v.offers = append(v.offers, offer{pool, v1alpha1.AcceptedOffering{
+				InstanceType: t.Name, Zone: o.Zone, CapacityType: o.CapacityType, Price: priceQuantity(o.Price),
+			}})
+		}
+	}
+	return true, nil
+}
+
+// classOf reads the pool's class; nil when it names none, or one that is not there or not ready.
+func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alpha1.EC2NodeClass, error) {
+	ref := pool.Spec.Template.Spec.NodeClassRef
+	if ref == nil {
+		return nil, nil
+	}
+	class := &v1alpha1.EC2NodeClass{}
+	err := p.cfg.Client.Get(ctx, types.NamespacedName{Name: ref.Name}, class)
+	if apierrors.IsNotFound(err) || (err == nil && meta.IsStatusConditionFalse(class.Status.Conditions, v1alpha1.ConditionReady)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nodepool %s: class %s: %w", pool.Name, ref.Name, err)
+	}
+	return class, nil
+}
+
+// templateNode is the node an offering would become. Startup taints are left out: they
+// go before pods come.
+func templateNode(pool *v1alpha1.NodePool, t offering.Type, o offering.Offering) *corev1.Node {
+	node := &corev1.Node{}
+	node.Labels = maps.Clone(t.Labels)
+	maps.Copy(node.Labels, pool.Spec.Template.Metadata.Labels)
+	node.Labels[corev1.LabelTopologyZone] = o.Zone
+	node.Labels[v1alpha1.LabelCapacityType] = o.CapacityType
+	node.Labels[v1alpha1.LabelNodePool] = pool.Name
+	node.Annotations = pool.Spec.Template.Metadata.Annotations
+	node.Spec.Taints = pool.Spec.Template.Spec.Taints
+	node.Status.Capacity, node.Status.Allocatable = t.Capacity, t.Allocatable
+	return node
+}
+
+// addNodes adds what exists and what is on its way, each with the pods reserved for it.
+func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.NodeClaim) error {
+	infos, err := cluster.NodeInfos(ctx, p.cfg.Client)
+	if err != nil {
+		return err
+	}
+	for _, claim := range claims {
+		info := infos[claim.Status.NodeName]
+		if info == nil {
+			if info = v.nodeInfo(claim); info == nil {
+				continue // none of its offerings is known any more
+			}
+			infos["nodeclaim/"+claim.Name] = info
+		}
+		open, err := cluster.OpenReservations(ctx, p.cfg.Client, claim)
+		if err != nil {
+			return err
+		}
+		for _, r := range open {
+			var pod corev1.Pod
+			if err := p.cfg.Client.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, &pod); client.IgnoreNotFound(err) != nil {
+				return err
+			} else if err == nil {
+				info.AddPod(&pod)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(infos)) {
+		v.nodes = append(v.nodes, infos[name])
+	}
+	return nil
+}
+
+// nodeInfo is the node a claim in flight will become, as far as it is known.
+func (v *view) nodeInfo(claim *v1alpha1.NodeClaim) *framework.NodeInfo {
+	for i, o := range v.offers {
+		if o.pool.Name != claim.Spec.NodePool || !stands(claim, o.offering) {
+			continue
+		}
+		node := v.templates[i].Node.DeepCopy()
+		node.Name = "nodeclaim/" + claim.Name
+		node.Labels[corev1.LabelHostname] = node.Name
+		info := framework.NewNodeInfo()
+		info.SetNode(node)
+		return info
+	}
+	return nil
+}
+
+// stands tells whether a claim is, or most likely will be, of an offering.
+func stands(claim *v1alpha1.NodeClaim, o v1alpha1.AcceptedOffering) bool {
+	if s := claim.Status; s.InstanceType != "" {
+		return s.InstanceType == o.InstanceType && s.Zone == o.Zone && s.CapacityType == o.CapacityType
+	}
+	first := claim.Spec.Offerings[0]
+	return first.InstanceType == o.InstanceType && first.Zone == o.Zone && first.CapacityType == o.CapacityType
+}

@@ -1,0 +1,11 @@
+package v1alpha1
+
+// Reasons with which a NodeClaim's Launched or Registered condition is False for good:
+// the claim is deleted, and its pods are planned for anew.
+const (
+	// ReasonInsufficientCapacity: the cloud had none of the accepted offerings. They are
+	// remembered as unavailable, so the next plan chooses others at once.
+	ReasonInsufficientCapacity = "InsufficientCapacity"
+	// ReasonRegistrationTimeout: the instance never became a Node.
+	ReasonRegistrationTimeout = "RegistrationTimeout"
+)

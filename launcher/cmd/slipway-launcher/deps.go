@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/slipway-dev/slipway/launcher/cloud/ec2"
+	"github.com/slipway-dev/slipway/launcher/config"
+	"github.com/slipway-dev/slipway/launcher/fit"
+)
+
+// newProvider connects to EC2 and finds what the configuration leaves to be found.
+func newProvider(ctx context.Context, cfg *config.Config, restConfig *rest.Config, kube kubernetes.Interface) (*ec2.Provider, error) {
+	var region []func(*awsconfig.LoadOptions) error
+	if cfg.AWS.Region != "" {
+		region = append(region, awsconfig.WithRegion(cfg.AWS.Region))
+	}
+	aws, err := awsconfig.LoadDefaultConfig(ctx, region...)
+	if err != nil {
+		return nil, fmt.Errorf("AWS configuration: %w", err)
+	}
+	join := ec2.Cluster{
+		Name: cfg.Cluster.Name, Endpoint: cfg.Cluster.Endpoint, ServiceCIDR: cfg.Cluster.ServiceCIDR, KubeVersion: cfg.Cluster.KubeVersion,
+	}
+	if join.Endpoint == "" {
+		join.Endpoint = restConfig.Host
+	}
+	if join.CABundle, err = caBundle(cfg, restConfig); err != nil {
+		return nil, err
+	}
+	if join.KubeVersion == "" {
+		version, err := kube.Discovery().ServerVersion()
+		if err != nil {
+			return nil, fmt.Errorf("API server's version: %w", err)
+		}
+		join.KubeVersion = version.Major + "." + strings.TrimRight(version.Minor, "+")
+	}
+	return ec2.New(ec2.Config{
+		AWS: aws, Cluster: join, InstanceProfile: cfg.AWS.InstanceProfile, Clock: clock.RealClock{}, Registerer: metrics.Registry,
+	})
+}
+
+func caBundle(cfg *config.Config, restConfig *rest.Config) ([]byte, error) {
+	file := cfg.Cluster.CAFile
+	if file == "" {
+		if len(restConfig.CAData) > 0 {
+			return restConfig.CAData, nil
+		}
+		file = restConfig.CAFile
+	}
+	pem, err := os.ReadFile(file) //nolint:gosec // the operator's own configuration names it
+	if err != nil {
+		return nil, fmt.Errorf("cluster.caFile: %w", err)
+	}
+	return pem, nil
+}
+
+// newEngines builds a fit engine for every profile of the scheduler's configuration.
+func newEngines(ctx context.Context, cfg *config.Config, mgr ctrl.Manager, kube kubernetes.Interface) (map[string]*fit.Engine, error) {
+	scheduler, err := options.LoadConfigFromFile(klog.FromContext(ctx), cfg.SchedulerConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("schedulerConfigFile %s: %w", cfg.SchedulerConfigFile, err)
+	}
+	factory := informers.NewSharedInformerFactory(kube, 0)
+	engines := map[string]*fit.Engine{}
+	for i := range scheduler.Profiles {
+		profile := &scheduler.Profiles[i]
+		if engines[profile.SchedulerName], err = fit.NewEngine(ctx, fit.Config{
+			Profile: profile, Client: kube, Informers: factory, OutOfTree: []string{"Slipway"},
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return engines, mgr.Add(informerRunner{factory})
+}
+
+// informerRunner runs the scheduler plugins' informers on the leader and on standbys.
+type informerRunner struct{ factory informers.SharedInformerFactory }
+
+var _ manager.LeaderElectionRunnable = informerRunner{}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (informerRunner) NeedLeaderElection() bool { return false }
+
+// Start implements manager.Runnable.
+func (r informerRunner) Start(ctx context.Context) error {
+	r.factory.Start(ctx.Done())
+	r.factory.WaitForCacheSync(ctx.Done())
+	<-ctx.Done()
+	r.factory.Shutdown()
+	return nil
+}
