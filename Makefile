@@ -16,7 +16,7 @@ COMMANDS := ./plugin/cmd/slipway-scheduler ./launcher/cmd/slipway-launcher ./lau
 	./scripts/cmd/slipway-sim ./scripts/cmd/slipway-dev
 
 # What `make generate` writes.
-GENERATED := ':(glob)launcher/api/**/zz_generated.*.go' manifests/crd ':(glob)proto/**/*.pb.go'
+GENERATED := ':(glob)launcher/api/**/zz_generated.*.go' ':(glob)manifests/crd/*.yaml' ':(glob)proto/**/*.pb.go'
 
 TOOLS  := bin/tools
 # Starts a recipe line that needs the control plane's binaries, building them on first use.
@@ -63,7 +63,8 @@ fmt: $(TOOLS)/.lint ## format the Go code
 
 .PHONY: generate
 generate: $(TOOLS)/.gen $(TOOLS)/.buf ## regenerate deep copies, CRDs and gRPC code
-	$(TOOLS)/controller-gen object crd paths=./launcher/api/... output:crd:dir=manifests/crd
+	$(TOOLS)/controller-gen object crd:maxDescLen=400 paths=./launcher/api/... output:crd:dir=manifests/crd
+	go run ./manifests/crd/bound manifests/crd/slipway.dev_*.yaml
 	$(TOOLS)/buf generate
 
 .PHONY: verify

@@ -39,8 +39,9 @@ func Rules() map[string][]string {
 		"launcher/cloud/cloudtest": {"launcher/cloud", "launcher/offering", api},
 		"launcher/cmd/...":         {"launcher/...", "proto/..."},
 
-		"proto/slipway/v1": {},
-		"scripts/...":      {"..."},
+		"proto/slipway/v1":    {},
+		"manifests/crd/bound": {}, // a command of `make generate`
+		"scripts/...":         {"..."},
 	}
 }
 

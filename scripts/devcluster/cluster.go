@@ -58,6 +58,9 @@ func (c Config) withDefaults() (Config, error) {
 			return c, err
 		}
 	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = defaultStartTimeout
+	}
 	if c.NodeMonitorGracePeriod == 0 {
 		c.NodeMonitorGracePeriod = defaultNodeMonitorGracePeriod
 	}
@@ -116,7 +119,10 @@ func start(ctx context.Context, config Config) (_ *Cluster, err error) {
 	if config.WithoutControllerManager {
 		return c, nil
 	}
-	return c, c.startControllerManager(ctx)
+	if err := c.startControllerManager(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // newCluster prepares what the components' command lines name.

@@ -3,7 +3,6 @@ package devcluster
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -31,7 +30,7 @@ func (c *Cluster) install(ctx context.Context) error {
 		return nil
 	}
 	if _, err := envtest.InstallCRDs(c.admin, envtest.CRDInstallOptions{
-		Paths: c.config.CRDs, ErrorIfPathMissing: true, MaxTime: time.Minute,
+		Paths: c.config.CRDs, ErrorIfPathMissing: true, MaxTime: c.config.StartTimeout,
 	}); err != nil {
 		return fmt.Errorf("custom resource definitions %v: %w", c.config.CRDs, err)
 	}
@@ -54,13 +53,13 @@ func (c *Cluster) waitForServiceAccount(ctx context.Context) error {
 		return err
 	}
 	var last error
-	get := func(ctx context.Context) (bool, error) {
+	exists := func(ctx context.Context) (bool, error) {
 		_, last = client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return last == nil, nil
 	}
-	if err := wait.PollUntilContextTimeout(ctx, readyInterval, defaultStartTimeout, true, get); err != nil {
-		return fmt.Errorf("service account default/default: %w: %w (%w)%s",
-			ErrNotReady, last, err, describeLog(c.controllerManager.LogFile()))
+	if wait.PollUntilContextTimeout(ctx, readyInterval, c.config.StartTimeout, true, exists) != nil {
+		return fmt.Errorf("service account default/default: %w: %w%s",
+			ErrNotReady, last, describeLog(c.controllerManager.LogFile()))
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func FreePort() (int, error) {
 	const tries = 100
 	for range tries {
 		port := firstPort + rand.IntN(lastPort-firstPort+1) //nolint:gosec // spreads ports, guards nothing
-		listener, err := net.Listen("tcp", address(port))   //nolint:noctx // loopback, returns at once
+		listener, err := net.Listen("tcp", address(port))
 		if err == nil {
 			return port, listener.Close()
 		}

@@ -89,7 +89,7 @@ func (p *Process) spawn() error {
 		return err
 	}
 	defer log.Close()                                         // the program has its own descriptor
-	p.command = exec.Command(p.config.Path, p.config.Args...) //nolint:gosec,noctx // runs what the caller names; Stop ends it
+	p.command = exec.Command(p.config.Path, p.config.Args...) //nolint:gosec // runs what the caller names
 	p.command.Env = append(os.Environ(), p.config.Env...)
 	p.command.Stdout, p.command.Stderr = log, log
 	p.command.SysProcAttr = processAttributes()
@@ -136,16 +136,16 @@ func (p *Process) waitReady(ctx context.Context) error {
 	}
 }
 
-// probe asks Ready. A program that has ended is never ready: another one may
-// answer at its address.
+// probe asks Ready. A program that has ended is not ready even if another one
+// answers at its address.
 func (p *Process) probe(ctx context.Context) error {
+	if p.config.Ready == nil {
+		return nil
+	}
 	select {
 	case <-p.done:
 		return ErrExited
 	default:
-	}
-	if p.config.Ready == nil {
-		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

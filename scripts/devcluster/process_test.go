@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -137,10 +139,12 @@ func TestHTTPReady(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(tt.status)
 				fmt.Fprint(w, tt.body)
 			}))
+			server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are meant to happen
+			server.StartTLS()
 			defer server.Close()
 			err := HTTPReady(server.URL, nil)(t.Context())
 			if (err != nil) != (tt.says != "") || err != nil && !strings.Contains(err.Error(), tt.says) {
