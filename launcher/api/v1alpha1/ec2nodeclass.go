@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -9,80 +8,121 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,categories=slipway,shortName=ec2nc
+// +kubebuilder:resource:scope=Cluster,path=ec2nodeclasses,categories=slipway,shortName=ec2nc
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Profile",type=string,priority=1,JSONPath=`.spec.instanceProfile`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type EC2NodeClass struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   EC2NodeClassSpec   `json:"spec"`
+	// +kubebuilder:default={}
+	Spec   EC2NodeClassSpec   `json:"spec,omitempty"`
 	Status EC2NodeClassStatus `json:"status,omitempty"`
 }
 
-// EC2NodeClassSpec is the wanted look.
+// EC2NodeClassSpec is the wanted look. Whatever is left out is discovered by the
+// launcher from the cluster's name.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily == 'AL2023'",fieldPath=".amiFamily",message="amiFamily other than AL2023 is not supported yet; use AL2023 or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.role)",fieldPath=".role",message="role is not supported yet; leave it out and name an instanceProfile"
+// +kubebuilder:validation:XValidation:rule="!has(self.userData)",fieldPath=".userData",message="userData is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.instanceStorePolicy)",fieldPath=".instanceStorePolicy",message="instanceStorePolicy is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.kubelet)",fieldPath=".kubelet",message="kubelet is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.capacityReservationSelectorTerms)",fieldPath=".capacityReservationSelectorTerms",message="capacityReservationSelectorTerms is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.detailedMonitoring)",fieldPath=".detailedMonitoring",message="detailedMonitoring is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.associatePublicIPAddress)",fieldPath=".associatePublicIPAddress",message="associatePublicIPAddress is not supported yet; leave it out, the subnet decides"
+// +kubebuilder:validation:XValidation:rule="!has(self.ipPrefixCount)",fieldPath=".ipPrefixCount",message="ipPrefixCount is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.context)",fieldPath=".context",message="context is not supported yet; leave it out"
 type EC2NodeClassSpec struct {
-	AMISelectorTerms           []AMISelectorTerm           `json:"amiSelectorTerms,omitempty"`
-	SubnetSelectorTerms        []SubnetSelectorTerm        `json:"subnetSelectorTerms,omitempty"`
+	// AMISelectorTerms select the image. Left out: the alias al2023@latest.
+	//
+	// +kubebuilder:default={{alias: "al2023@latest"}}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=30
+	// +kubebuilder:validation:XValidation:rule="self.size() == 1 || !self.exists(t, has(t.alias))",message="amiSelectorTerms: an alias must be the only term; remove the others or select all images by id"
+	AMISelectorTerms []AMISelectorTerm `json:"amiSelectorTerms,omitempty"`
+	// SubnetSelectorTerms select the subnets, and with them the zones. Left out:
+	// the subnets tagged with the cluster's name.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=30
+	SubnetSelectorTerms []SubnetSelectorTerm `json:"subnetSelectorTerms,omitempty"`
+	// SecurityGroupSelectorTerms select the security groups. Left out: the groups
+	// tagged with the cluster's name.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=30
 	SecurityGroupSelectorTerms []SecurityGroupSelectorTerm `json:"securityGroupSelectorTerms,omitempty"`
 	// InstanceProfile is the name of the instance profile the nodes run under.
-	InstanceProfile     string               `json:"instanceProfile,omitempty"`
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9_+=,.@-]*$')",message="instanceProfile must be the name of an instance profile, not its ARN or path"
+	InstanceProfile string `json:"instanceProfile,omitempty"`
+	// BlockDeviceMappings are the nodes' disks. Left out: those of the image.
+	//
+	// +listType=map
+	// +listMapKey=deviceName
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:XValidation:rule="self.filter(b, has(b.rootVolume) && b.rootVolume).size() <= 1",message="blockDeviceMappings: only one may have rootVolume true"
 	BlockDeviceMappings []BlockDeviceMapping `json:"blockDeviceMappings,omitempty"`
-	MetadataOptions     *MetadataOptions     `json:"metadataOptions,omitempty"`
+	// MetadataOptions configures the instance metadata service. Left out: IMDSv2 only, one hop.
+	//
+	// +kubebuilder:default={}
+	MetadataOptions *MetadataOptions `json:"metadataOptions,omitempty"`
 	// Tags on everything created for the class, besides the launcher's own.
+	//
+	// +kubebuilder:validation:MaxProperties=40
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() > 0 && k.size() <= 128 && self[k].size() <= 256)",message="tags: a key has 1 to 128 characters, a value at most 256"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('slipway.dev/'))",message="tags: keys under slipway.dev/ are set by the launcher; use other keys"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('kubernetes.io/cluster/'))",message="tags: kubernetes.io/cluster/* is set by the launcher; use other keys"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('aws:') && k != 'eks:eks-cluster-name')",message="tags: aws:* and eks:eks-cluster-name belong to AWS; use other keys"
 	Tags map[string]string `json:"tags,omitempty"`
-}
 
-// AMISelectorTerm selects images; the terms are ORed, the fields of one are ANDed.
-type AMISelectorTerm struct {
-	// Alias such as al2023@latest.
-	Alias string `json:"alias,omitempty"`
-	ID    string `json:"id,omitempty"`
-}
-
-// SubnetSelectorTerm selects subnets by tags or by id.
-type SubnetSelectorTerm struct {
-	Tags map[string]string `json:"tags,omitempty"`
-	ID   string            `json:"id,omitempty"`
-}
-
-// SecurityGroupSelectorTerm selects security groups by tags, id or name.
-type SecurityGroupSelectorTerm struct {
-	Tags map[string]string `json:"tags,omitempty"`
-	ID   string            `json:"id,omitempty"`
-	Name string            `json:"name,omitempty"`
-}
-
-// BlockDeviceMapping is one disk.
-type BlockDeviceMapping struct {
-	DeviceName string       `json:"deviceName"`
-	EBS        *BlockDevice `json:"ebs,omitempty"`
-	RootVolume bool         `json:"rootVolume,omitempty"`
-}
-
-// BlockDevice is one EBS volume.
-type BlockDevice struct {
-	VolumeSize          *resource.Quantity `json:"volumeSize,omitempty"`
-	VolumeType          string             `json:"volumeType,omitempty"`
-	Encrypted           *bool              `json:"encrypted,omitempty"`
-	DeleteOnTermination *bool              `json:"deleteOnTermination,omitempty"`
-	IOPS                *int64             `json:"iops,omitempty"`
-	Throughput          *int64             `json:"throughput,omitempty"`
-	KMSKeyID            string             `json:"kmsKeyID,omitempty"`
-	SnapshotID          string             `json:"snapshotID,omitempty"`
-}
-
-// MetadataOptions configures the instance metadata service.
-type MetadataOptions struct {
-	HTTPEndpoint            string `json:"httpEndpoint,omitempty"`
-	HTTPProtocolIPv6        string `json:"httpProtocolIPv6,omitempty"`
-	HTTPPutResponseHopLimit *int64 `json:"httpPutResponseHopLimit,omitempty"`
-	HTTPTokens              string `json:"httpTokens,omitempty"`
+	// AMIFamily is the operating system of the images.
+	//
+	// +kubebuilder:validation:Enum=AL2;AL2023;Bottlerocket;Custom;Windows2019;Windows2022;Windows2025
+	AMIFamily string `json:"amiFamily,omitempty"`
+	// Role is the IAM role to make an instance profile of. Not supported yet.
+	//
+	// +kubebuilder:validation:MaxLength=128
+	Role string `json:"role,omitempty"`
+	// UserData is merged with the launcher's own. Not supported yet.
+	UserData *string `json:"userData,omitempty"`
+	// InstanceStorePolicy says what to do with local disks. Not supported yet.
+	//
+	// +kubebuilder:validation:Enum=RAID0
+	InstanceStorePolicy string `json:"instanceStorePolicy,omitempty"`
+	// Kubelet configures the kubelet. Not supported yet.
+	Kubelet *KubeletConfiguration `json:"kubelet,omitempty"`
+	// CapacityReservationSelectorTerms select capacity reservations to use first. Not supported yet.
+	//
+	// +kubebuilder:validation:MaxItems=30
+	CapacityReservationSelectorTerms []CapacityReservationSelectorTerm `json:"capacityReservationSelectorTerms,omitempty"`
+	// DetailedMonitoring turns per-minute metrics on. Not supported yet.
+	DetailedMonitoring *bool `json:"detailedMonitoring,omitempty"`
+	// AssociatePublicIPAddress overrides the subnet's choice. Not supported yet.
+	AssociatePublicIPAddress *bool `json:"associatePublicIPAddress,omitempty"`
+	// IPPrefixCount is the number of IPv4 prefixes of the first network interface. Not supported yet.
+	//
+	// +kubebuilder:validation:Minimum=0
+	IPPrefixCount *int32 `json:"ipPrefixCount,omitempty"`
+	// Context is reserved by CreateFleet. Not supported yet.
+	Context *string `json:"context,omitempty"`
 }
 
 // EC2NodeClassStatus is what the class resolved to.
 type EC2NodeClassStatus struct {
-	Subnets        []Subnet        `json:"subnets,omitempty"`
+	// Subnets new nodes are put into.
+	Subnets []Subnet `json:"subnets,omitempty"`
+	// SecurityGroups every node is in.
 	SecurityGroups []SecurityGroup `json:"securityGroups,omitempty"`
-	AMIs           []AMI           `json:"amis,omitempty"`
+	// AMIs nodes are started from, by architecture.
+	AMIs []AMI `json:"amis,omitempty"`
+	// Conditions are SubnetsReady, SecurityGroupsReady, AMIsReady and, for all of them, Ready.
+	//
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

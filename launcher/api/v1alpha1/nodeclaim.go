@@ -13,35 +13,81 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=slipway,shortName=nc
+// +kubebuilder:selectablefield:JSONPath=`.spec.nodePool`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.status.instanceType`
+// +kubebuilder:printcolumn:name="Zone",type=string,JSONPath=`.status.zone`
+// +kubebuilder:printcolumn:name="Capacity",type=string,JSONPath=`.status.capacityType`
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.nodeName`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Initialized")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Price",type=string,JSONPath=`.status.pricePerHour`
+// +kubebuilder:printcolumn:name="Pool",type=string,priority=1,JSONPath=`.spec.nodePool`
+// +kubebuilder:printcolumn:name="Instance",type=string,priority=1,JSONPath=`.status.instanceID`
+// +kubebuilder:printcolumn:name="Image",type=string,priority=1,JSONPath=`.status.imageID`
+// +kubebuilder:printcolumn:name="Pods",type=integer,priority=1,JSONPath=`.status.reservedPods`
 type NodeClaim struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable; delete the NodeClaim to have its pods planned anew"
 	Spec   NodeClaimSpec   `json:"spec"`
 	Status NodeClaimStatus `json:"status,omitempty"`
 }
 
 // NodeClaimSpec is the decision: what to buy, and for whom.
 type NodeClaimSpec struct {
-	NodePool     string              `json:"nodePool"`
+	// NodePool is the name of the pool the node belongs to.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	NodePool string `json:"nodePool"`
+	// NodeClassRef names the class; without it the launcher's defaults apply.
 	NodeClassRef *NodeClassReference `json:"nodeClassRef,omitempty"`
+	// Requirements of the pool when the claim was planned, which the offerings satisfy.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	Requirements []Requirement `json:"requirements,omitempty"`
 	// Offerings that hold all of the claim's pods, cheapest first; EC2 chooses one of them.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=60
 	Offerings []AcceptedOffering `json:"offerings"`
 	// Pods the node is bought for.
+	//
+	// +kubebuilder:validation:MaxItems=512
 	Pods []ReservedPod `json:"pods,omitempty"`
 	// Requests of the pods and of the DaemonSets that will run on the node.
+	//
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:MaxProperties=64
 	Requests corev1.ResourceList `json:"requests,omitempty"`
-	// Labels, annotations, taints and startup taints the node registers with.
-	Labels        map[string]string `json:"labels,omitempty"`
-	Annotations   map[string]string `json:"annotations,omitempty"`
-	Taints        []corev1.Taint    `json:"taints,omitempty"`
-	StartupTaints []corev1.Taint    `json:"startupTaints,omitempty"`
+	// Labels the node registers with.
+	//
+	// +kubebuilder:validation:MaxProperties=200
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations the node registers with.
+	//
+	// +kubebuilder:validation:MaxProperties=200
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Taints the node registers with, and keeps.
+	//
+	// +kubebuilder:validation:MaxItems=50
+	Taints []corev1.Taint `json:"taints,omitempty"`
+	// StartupTaints the node registers with, and others remove.
+	//
+	// +kubebuilder:validation:MaxItems=50
+	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
 }
 
 // AcceptedOffering is one instance type in one zone at one capacity type.
 type AcceptedOffering struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
 	InstanceType string `json:"instanceType"`
-	Zone         string `json:"zone"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Zone string `json:"zone"`
+	// +kubebuilder:validation:Enum=on-demand;spot;reserved
 	CapacityType string `json:"capacityType"`
 	// Price in US dollars per hour when the claim was planned.
 	Price resource.Quantity `json:"price"`
@@ -49,26 +95,46 @@ type AcceptedOffering struct {
 
 // ReservedPod is one reservation.
 type ReservedPod struct {
-	UID       types.UID `json:"uid"`
-	Namespace string    `json:"namespace"`
-	Name      string    `json:"name"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	UID types.UID `json:"uid"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
 }
 
 // NodeClaimStatus is how far the claim has come.
 type NodeClaimStatus struct {
-	ProviderID   string `json:"providerID,omitempty"` // aws:///ZONE/INSTANCE
-	InstanceID   string `json:"instanceID,omitempty"`
-	NodeName     string `json:"nodeName,omitempty"`
-	ImageID      string `json:"imageID,omitempty"`
+	// ProviderID as in the Node: aws:///ZONE/INSTANCE.
+	ProviderID string `json:"providerID,omitempty"`
+	// InstanceID is set once the instance is bought.
+	InstanceID string `json:"instanceID,omitempty"`
+	// NodeName is the name the instance's Node has or will have.
+	NodeName string `json:"nodeName,omitempty"`
+	// ImageID the instance was started from.
+	ImageID string `json:"imageID,omitempty"`
+	// InstanceType, Zone and CapacityType are the offering that was bought.
 	InstanceType string `json:"instanceType,omitempty"`
 	Zone         string `json:"zone,omitempty"`
 	CapacityType string `json:"capacityType,omitempty"`
 	// Price in US dollars per hour.
 	Price *resource.Quantity `json:"price,omitempty"`
+	// PricePerHour is Price for people to read, such as $0.0416. See SyncColumns.
+	PricePerHour string `json:"pricePerHour,omitempty"`
+	// ReservedPods counts the pods that hold a reservation. See SyncColumns.
+	ReservedPods *int32 `json:"reservedPods,omitempty"`
 	// Allocatable as predicted when launched, and as the node reported once it registered.
 	Allocatable corev1.ResourceList `json:"allocatable,omitempty"`
 	// Released pods no longer hold a reservation here (they were displaced, or did not fit the real node).
+	//
+	// +kubebuilder:validation:MaxItems=512
 	Released []types.UID `json:"released,omitempty"`
+	// Conditions say how far the claim has come: Launched, Registered, Initialized, and how it ends.
+	//
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

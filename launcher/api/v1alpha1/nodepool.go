@@ -10,127 +10,159 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=slipway,shortName=np
+// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.resources.nodes`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Weight",type=integer,JSONPath=`.spec.weight`
+// +kubebuilder:printcolumn:name="CPU",type=string,JSONPath=`.status.resources.cpu`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Class",type=string,priority=1,JSONPath=`.spec.template.spec.nodeClassRef.name`
+// +kubebuilder:printcolumn:name="Memory",type=string,priority=1,JSONPath=`.status.resources.memory`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name is the value of the label slipway.dev/nodepool; use at most 63 characters"
 type NodePool struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   NodePoolSpec   `json:"spec"`
+	// +kubebuilder:default={}
+	Spec   NodePoolSpec   `json:"spec,omitempty"`
 	Status NodePoolStatus `json:"status,omitempty"`
 }
 
 // NodePoolSpec is the wanted state of a NodePool.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas)",fieldPath=".replicas",message="replicas is not supported yet; leave it out"
 type NodePoolSpec struct {
-	Template   NodeTemplate `json:"template"`
-	Disruption Disruption   `json:"disruption,omitempty"`
+	// Template of the pool's nodes.
+	//
+	// +kubebuilder:default={}
+	Template NodeTemplate `json:"template,omitempty"`
+	// Disruption says when and how fast the pool's nodes may be removed.
+	//
+	// +kubebuilder:default={}
+	Disruption Disruption `json:"disruption,omitempty"`
 	// Limits bounds what all nodes of the pool have together: cpu, memory, nodes, or any other resource.
+	//
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:MaxProperties=50
+	// +kubebuilder:validation:XValidation:rule="self.all(k, type(self[k]) == string ? !self[k].startsWith('-') : self[k] >= 0)",message="limits must not be negative; use 0 to launch nothing"
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 	// Weight orders pools: the pools of the highest weight that can hold a pod are used first. 0 to 100.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
 	Weight int32 `json:"weight,omitempty"`
-	// Replicas keeps a fixed number of nodes.
+	// Replicas keeps a fixed number of nodes. Not supported yet.
+	//
+	// +kubebuilder:validation:Minimum=0
 	Replicas *int64 `json:"replicas,omitempty"`
 }
 
 // NodeTemplate is what every node of the pool has in common.
+//
+// Requirements may name well-known labels (see Requirement) and those of the template.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.requirements) || self.spec.requirements.all(r, r.key.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/|^slipway[.]dev/') || (has(self.metadata) && has(self.metadata.labels) && r.key in self.metadata.labels))",message="spec.requirements: a key is neither a well-known label nor one that metadata.labels defines, so no node of the pool has it; define it in template.metadata.labels or leave the requirement out"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.requirements) || self.spec.requirements.all(r, !r.key.matches('^([^/]*[.])?(node|kubelet)[.]kubernetes[.]io/') || r.key == 'node.kubernetes.io/instance-type' || (has(self.metadata) && has(self.metadata.labels) && r.key in self.metadata.labels))",message="spec.requirements: a key under node.kubernetes.io or kubelet.kubernetes.io is not one that metadata.labels defines, so no node of the pool has it; define it in template.metadata.labels or leave the requirement out"
 type NodeTemplate struct {
-	Metadata TemplateMeta     `json:"metadata,omitempty"`
-	Spec     NodeTemplateSpec `json:"spec,omitempty"`
+	// Metadata given to every node of the pool.
+	//
+	// +kubebuilder:default={}
+	Metadata TemplateMeta `json:"metadata,omitempty"`
+	// Spec constrains and describes the nodes.
+	//
+	// +kubebuilder:default={}
+	Spec NodeTemplateSpec `json:"spec,omitempty"`
 }
 
 // TemplateMeta is the metadata given to every node of the pool.
 type TemplateMeta struct {
-	Labels      map[string]string `json:"labels,omitempty"`
+	// Labels of the nodes, which pods and requirements may name. A kubelet refuses
+	// keys under kubernetes.io and k8s.io outside of node.kubernetes.io and kubelet.kubernetes.io.
+	//
+	// +kubebuilder:validation:MaxProperties=100
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="labels: a key is not a valid label key; use [DOMAIN/]NAME, a name of at most 63 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.labelValue().validate(self[k]).hasValue())",message="labels: a value is not a valid label value; use at most 63 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('slipway.dev/'))",message="labels: keys under slipway.dev/ are set by the launcher; constrain them in template.spec.requirements instead"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['node.kubernetes.io/instance-type', 'node.kubernetes.io/windows-build']) && (!k.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || k.matches('^([^/]*[.])?(node|kubelet)[.]kubernetes[.]io/')))",message="labels: keys under kubernetes.io and k8s.io are set by the launcher or refused by the kubelet; constrain them in template.spec.requirements, or use keys of your own"
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations of the nodes.
+	//
+	// +kubebuilder:validation:MaxProperties=100
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k.lowerAscii()).hasValue())",message="annotations: a key is not valid; use [DOMAIN/]NAME, a name of at most 63 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('slipway.dev/') || k == 'slipway.dev/do-not-disrupt')",message="annotations: keys under slipway.dev/ other than slipway.dev/do-not-disrupt are set by the launcher; use other keys"
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // NodeTemplateSpec constrains and describes the pool's nodes.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.terminationGracePeriod)",fieldPath=".terminationGracePeriod",message="terminationGracePeriod is not supported yet; leave it out"
 type NodeTemplateSpec struct {
 	// NodeClassRef names the class; without it the launcher's defaults apply.
 	NodeClassRef *NodeClassReference `json:"nodeClassRef,omitempty"`
-	Requirements []Requirement       `json:"requirements,omitempty"`
-	Taints       []corev1.Taint      `json:"taints,omitempty"`
+	// Requirements the nodes' labels must all satisfy. Where they do not name
+	// kubernetes.io/arch, kubernetes.io/os or slipway.dev/capacity-type, the nodes
+	// are amd64, linux and on-demand.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	Requirements []Requirement `json:"requirements,omitempty"`
+	// Taints the nodes register with, and keep.
+	//
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:XValidation:rule="self.all(t, t.effect in ['NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="taints: effect must be NoSchedule, PreferNoSchedule or NoExecute"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !format.qualifiedName().validate(t.key).hasValue())",message="taints: a key is not a valid label key; use [DOMAIN/]NAME, a name of at most 63 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.value) || !format.labelValue().validate(t.value).hasValue())",message="taints: a value is not a valid label value; use at most 63 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !t.key.startsWith('slipway.dev/'))",message="taints: keys under slipway.dev/ are set by the launcher; use other keys"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.timeAdded))",message="taints: timeAdded is set by the cluster; leave it out"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, self.exists_one(u, u.key == t.key && u.effect == t.effect))",message="taints: two entries have the same key and effect; remove one"
+	Taints []corev1.Taint `json:"taints,omitempty"`
 	// StartupTaints are on a node when it registers and are removed by others
 	// (a CNI's agent, say); pods need not tolerate them.
+	//
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:XValidation:rule="self.all(t, t.effect in ['NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="startupTaints: effect must be NoSchedule, PreferNoSchedule or NoExecute"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !format.qualifiedName().validate(t.key).hasValue())",message="startupTaints: a key is not a valid label key; use [DOMAIN/]NAME, a name of at most 63 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.value) || !format.labelValue().validate(t.value).hasValue())",message="startupTaints: a value is not a valid label value; use at most 63 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !t.key.startsWith('slipway.dev/'))",message="startupTaints: keys under slipway.dev/ are set by the launcher; use other keys"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.timeAdded))",message="startupTaints: timeAdded is set by the cluster; leave it out"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, self.exists_one(u, u.key == t.key && u.effect == t.effect))",message="startupTaints: two entries have the same key and effect; remove one"
 	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
-	// ExpireAfter is a node's longest life, or "Never".
+	// ExpireAfter is a node's longest life, or "Never". Only "Never" is supported yet.
+	//
+	// +kubebuilder:default=Never
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self == 'Never'",message="expireAfter other than Never is not supported yet; use Never or leave it out"
 	ExpireAfter string `json:"expireAfter,omitempty"`
-	// TerminationGracePeriod bounds a drain.
+	// TerminationGracePeriod bounds a drain. Not supported yet.
+	//
+	// +kubebuilder:validation:Type=string
 	TerminationGracePeriod *metav1.Duration `json:"terminationGracePeriod,omitempty"`
 }
 
 // NodeClassReference names a class of nodes.
 type NodeClassReference struct {
+	// Group of the class.
+	//
+	// +kubebuilder:default=slipway.dev
+	// +kubebuilder:validation:Enum=slipway.dev
 	Group string `json:"group,omitempty"` // slipway.dev
-	Kind  string `json:"kind,omitempty"`  // EC2NodeClass
-	Name  string `json:"name"`
-}
-
-// RequirementOperator relates a label to values.
-type RequirementOperator string
-
-// The operators of a Requirement. Gt, Lt, Gte and Lte compare integers.
-const (
-	OpIn           RequirementOperator = "In"
-	OpNotIn        RequirementOperator = "NotIn"
-	OpExists       RequirementOperator = "Exists"
-	OpDoesNotExist RequirementOperator = "DoesNotExist"
-	OpGt           RequirementOperator = "Gt"
-	OpLt           RequirementOperator = "Lt"
-	OpGte          RequirementOperator = "Gte"
-	OpLte          RequirementOperator = "Lte"
-)
-
-// Requirement constrains one label of a node.
-type Requirement struct {
-	Key      string              `json:"key"`
-	Operator RequirementOperator `json:"operator"`
-	Values   []string            `json:"values,omitempty"`
-	// MinValues is the least number of different values a claim must be able to choose from.
-	MinValues *int `json:"minValues,omitempty"`
-}
-
-// ConsolidationPolicy says which nodes may be removed to save money.
-type ConsolidationPolicy string
-
-// The consolidation policies.
-const (
-	ConsolidateWhenEmpty                ConsolidationPolicy = "WhenEmpty"
-	ConsolidateWhenEmptyOrUnderutilized ConsolidationPolicy = "WhenEmptyOrUnderutilized"
-)
-
-// DisruptionReason is why the launcher removes a node of its own will.
-type DisruptionReason string
-
-// The reasons of voluntary disruption.
-const (
-	ReasonEmpty         DisruptionReason = "Empty"
-	ReasonDrifted       DisruptionReason = "Drifted"
-	ReasonExpired       DisruptionReason = "Expired"
-	ReasonUnderutilized DisruptionReason = "Underutilized"
-)
-
-// Disruption says when and how fast the pool's nodes may be removed.
-type Disruption struct {
-	ConsolidationPolicy ConsolidationPolicy `json:"consolidationPolicy,omitempty"`
-	// ConsolidateAfter is how long a node must have been empty, or "Never".
-	ConsolidateAfter string `json:"consolidateAfter,omitempty"`
-	// Budgets bound how many nodes may be on their way out at once; the smallest one that applies wins.
-	Budgets []Budget `json:"budgets,omitempty"`
-}
-
-// Budget bounds the nodes of a pool that are disrupted at the same time.
-type Budget struct {
-	// Nodes is a number ("5") or a share of the pool's nodes ("10%", rounded up).
-	Nodes string `json:"nodes"`
-	// Reasons the budget holds for; all when empty.
-	Reasons  []DisruptionReason `json:"reasons,omitempty"`
-	Schedule *string            `json:"schedule,omitempty"`
-	Duration *metav1.Duration   `json:"duration,omitempty"`
+	// Kind of the class.
+	//
+	// +kubebuilder:default=EC2NodeClass
+	// +kubebuilder:validation:Enum=EC2NodeClass
+	Kind string `json:"kind,omitempty"` // EC2NodeClass
+	// Name of the class.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
 }
 
 // NodePoolStatus is the seen state of a NodePool.
 type NodePoolStatus struct {
 	// Resources is what the pool's nodes and claims have together; "nodes" counts them.
 	Resources corev1.ResourceList `json:"resources,omitempty"`
+	// Conditions of the pool; Ready says whether nodes can be launched from it.
+	//
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

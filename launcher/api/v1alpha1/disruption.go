@@ -1,0 +1,99 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ConsolidationPolicy says which nodes may be removed to save money.
+//
+// +kubebuilder:validation:Enum=WhenEmpty;WhenEmptyOrUnderutilized
+type ConsolidationPolicy string
+
+// The consolidation policies.
+const (
+	ConsolidateWhenEmpty                ConsolidationPolicy = "WhenEmpty"
+	ConsolidateWhenEmptyOrUnderutilized ConsolidationPolicy = "WhenEmptyOrUnderutilized"
+)
+
+// DisruptionReason is why the launcher removes a node of its own will.
+//
+// +kubebuilder:validation:Enum=Empty;Drifted;Expired;Underutilized
+type DisruptionReason string
+
+// The reasons of voluntary disruption.
+const (
+	ReasonEmpty         DisruptionReason = "Empty"
+	ReasonDrifted       DisruptionReason = "Drifted"
+	ReasonExpired       DisruptionReason = "Expired"
+	ReasonUnderutilized DisruptionReason = "Underutilized"
+)
+
+// Disruption says when and how fast the pool's nodes may be removed.
+type Disruption struct {
+	// ConsolidationPolicy says which nodes may be removed to save money. Only WhenEmpty is supported yet.
+	//
+	// +kubebuilder:default=WhenEmpty
+	// +kubebuilder:validation:XValidation:rule="self == 'WhenEmpty'",message="consolidationPolicy WhenEmptyOrUnderutilized is not supported yet; use WhenEmpty or leave it out"
+	ConsolidationPolicy ConsolidationPolicy `json:"consolidationPolicy,omitempty"`
+	// ConsolidateAfter is how long a node must have been empty, or "Never".
+	//
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(([0-9]{1,5}[smh])+|Never)$')",message="consolidateAfter must be a duration in hours, minutes and seconds (such as 30s or 1h30m), or Never"
+	ConsolidateAfter string `json:"consolidateAfter,omitempty"`
+	// Budgets bound how many nodes may be on their way out at once; the smallest one that applies wins.
+	//
+	// +kubebuilder:default={{nodes: "10%"}}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	Budgets []Budget `json:"budgets,omitempty"`
+}
+
+// Budget bounds the nodes of a pool that are disrupted at the same time.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.schedule)",fieldPath=".schedule",message="schedule is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.duration)",fieldPath=".duration",message="duration is not supported yet; leave it out"
+type Budget struct {
+	// Nodes is a number ("5") or a share of the pool's nodes ("10%", rounded up).
+	//
+	// +kubebuilder:default="10%"
+	// +kubebuilder:validation:MaxLength=9
+	// +kubebuilder:validation:XValidation:rule="self.matches('^((100|[0-9]{1,2})%|[0-9]+)$')",message="nodes must be a number of nodes (such as 5) or a share of the pool's nodes (such as 10%)"
+	Nodes string `json:"nodes"`
+	// Reasons the budget holds for; all when empty.
+	//
+	// +kubebuilder:validation:MaxItems=4
+	// +listType=set
+	Reasons []DisruptionReason `json:"reasons,omitempty"`
+	// Schedule in cron's syntax at which the budget begins to hold. Not supported yet.
+	Schedule *string `json:"schedule,omitempty"`
+	// Duration for which it then holds. Not supported yet.
+	//
+	// +kubebuilder:validation:Type=string
+	Duration *metav1.Duration `json:"duration,omitempty"`
+}
+
+// Never, as a duration, means what it says.
+const Never = "Never"
+
+// EmptyFor returns how long a node of the pool must have been empty before it may be
+// removed; never is true when it may not be.
+func (d Disruption) EmptyFor() (after time.Duration, never bool, err error) {
+	switch d.ConsolidateAfter {
+	case Never:
+		return 0, true, nil
+	case "": // written by a client that bypassed the schema's defaults
+		return DefaultConsolidateAfter, false, nil
+	}
+	after, err = time.ParseDuration(d.ConsolidateAfter)
+	if err != nil {
+		return 0, true, fmt.Errorf("consolidateAfter: %w", err)
+	}
+	return after, false, nil
+}
+
+// DefaultConsolidateAfter is the default of consolidateAfter in the schema.
+const DefaultConsolidateAfter = 30 * time.Second
