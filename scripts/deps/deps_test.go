@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{name: "allowed", path: "app", imports: []string{"app/core"}},
 		{name: "third parties", path: "app/core", imports: []string{"!fmt", "!k8s.io/api/core/v1", "!" + Module + "-other"}},
-		{name: "everything below", path: "app/cmd/tool", imports: []string{"app/core", "app/other"}},
+		{name: "itself and everything below", path: "app/cmd/tool", imports: []string{"app", "app/core", "app/other"}},
 		{name: "scripts import anything", path: "scripts/demo", imports: []string{"app", "app/core", "."}},
 		{
 			name: "against the direction", path: "app/core", imports: []string{"app"},

@@ -13,8 +13,8 @@ const api = "launcher/api/v1alpha1"
 
 // Rules returns, for each package of the project, the packages of the project
 // that it may import, tests excepted; all paths are relative to Module. A name
-// that ends in /... stands for everything below it, and a package is judged by
-// the longest name that it matches.
+// that ends in /... stands for the package itself and everything below it, as
+// for the go command. A package is judged by the longest name that it matches.
 func Rules() map[string][]string {
 	return map[string][]string{
 		"plugin":         {"plugin/ledger", "plugin/courier", "plugin/config"},
@@ -85,10 +85,11 @@ func match(rules map[string][]string, name string) string {
 }
 
 func matches(pattern, name string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "..."); ok {
-		return strings.HasPrefix(name, prefix)
+	prefix, all := strings.CutSuffix(pattern, "...")
+	if !all {
+		return pattern == name
 	}
-	return pattern == name
+	return strings.HasPrefix(name, prefix) || name+"/" == prefix
 }
 
 func ours(path string) bool { return path == Module || strings.HasPrefix(path, Module+"/") }

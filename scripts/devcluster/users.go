@@ -5,13 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Namespace is where Slipway is installed.
-const Namespace = "slipway-system"
+// Namespace holds Slipway's service accounts and leases.
+const Namespace = metav1.NamespaceSystem
 
 // User is who a kubeconfig speaks for, by a client certificate of its own.
 // What it may do is up to RBAC.
