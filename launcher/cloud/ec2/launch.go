@@ -19,7 +19,7 @@ const (
 	// an earlier process, or only so recently that its client token tells.
 	freshClaim = time.Minute
 	// settled is when EC2's reads are held to have caught up with a claim's launch.
-	settled = 5 * time.Minute
+	settled = 2 * time.Minute
 	// lookupEvery and lookups bound the search for an instance that must exist.
 	lookupEvery = 250 * time.Millisecond
 	lookups     = 20

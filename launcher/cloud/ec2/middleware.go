@@ -29,15 +29,17 @@ func timeout(operation string) time.Duration {
 	return callTimeout
 }
 
-// instrument returns the configuration with deadlines, bounded retries, metrics and
-// typed errors for every call of every client made from it.
+// instrument returns the configuration with deadlines, metrics, typed errors and, unless
+// it says how to retry, bounded retries for every call of every client made from it.
 func instrument(cfg aws.Config, c clock.PassiveClock, m *metrics) aws.Config {
 	cfg = cfg.Copy()
-	cfg.Retryer = func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts = maxAttempts
-			o.MaxBackoff = maxBackoff
-		})
+	if cfg.Retryer == nil {
+		cfg.Retryer = func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts = maxAttempts
+				o.MaxBackoff = maxBackoff
+			})
+		}
 	}
 	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
 		if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("slipway:Bound", bound), middleware.After); err != nil {

@@ -139,7 +139,9 @@ func labelsOf(t typeInfo) map[string]string {
 		v1alpha1.LabelInstanceSize:     size,
 		v1alpha1.LabelInstanceCPU:      strconv.FormatInt(t.vcpus, 10),
 		v1alpha1.LabelInstanceMemory:   strconv.FormatInt(t.memoryMiB, 10),
-		v1alpha1.LabelHypervisor:       t.hypervisor,
+	}
+	if t.hypervisor != "" {
+		labels[v1alpha1.LabelHypervisor] = t.hypervisor
 	}
 	if m := familyParts.FindStringSubmatch(family); m != nil {
 		labels[v1alpha1.LabelInstanceCategory], labels[v1alpha1.LabelInstanceGen] = m[1], m[2]

@@ -37,8 +37,7 @@ type typeInfo struct {
 	zones      []string // sorted
 }
 
-// Types lists the current instance types that an image of the class runs on, with an
-// offering for every zone the class has a subnet in and every way it can be paid there.
+// Types lists the instance types that an image of the class runs on, with an offering for every zone the class has a subnet in and every way it can be paid there.
 func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
 	r, err := p.resolution(ctx, class, resolveMaxAge)
 	if err == nil {
@@ -133,15 +132,10 @@ func (p *Provider) describeTypes(ctx context.Context) (typeTable, error) {
 	return table, nil
 }
 
-// distill takes from a description what matters; false for types that no node can be:
-// of an earlier generation, of an architecture without an AL2023 image (Macs), without
-// hardware virtualisation, or sold in blocks only.
+// distill takes from a description what matters; false for types that no node can be.
 func distill(i types.InstanceTypeInfo) (typeInfo, bool) {
 	t := typeInfo{name: string(i.InstanceType), hypervisor: string(i.Hypervisor)}
-	if !aws.ToBool(i.CurrentGeneration) || !slices.Contains(i.SupportedVirtualizationTypes, types.VirtualizationTypeHvm) {
-		return t, false
-	}
-	if i.ProcessorInfo == nil || i.VCpuInfo == nil || i.MemoryInfo == nil || i.NetworkInfo == nil {
+	if !runsAL2023(i) {
 		return t, false
 	}
 	for _, a := range i.ProcessorInfo.SupportedArchitectures {
@@ -178,6 +172,20 @@ func distill(i types.InstanceTypeInfo) (typeInfo, bool) {
 		t.localGB = aws.ToInt64(s.TotalSizeInGB)
 	}
 	return t, true
+}
+
+// runsAL2023 leaves out types without hardware virtualisation, Xen types that AWS calls
+// a previous generation, and a1, whose first Graviton AL2023 does not run on. A Nitro type
+// that AWS no longer calls current (m5, c5, m6i) is as good as ever.
+// https://docs.aws.amazon.com/linux/al2023/ug/system-requirements.html
+func runsAL2023(i types.InstanceTypeInfo) bool {
+	if i.ProcessorInfo == nil || i.VCpuInfo == nil || i.MemoryInfo == nil || i.NetworkInfo == nil {
+		return false
+	}
+	if !slices.Contains(i.SupportedVirtualizationTypes, types.VirtualizationTypeHvm) || strings.HasPrefix(string(i.InstanceType), "a1.") {
+		return false
+	}
+	return aws.ToBool(i.CurrentGeneration) || aws.ToBool(i.BareMetal) || i.Hypervisor == types.InstanceTypeHypervisorNitro
 }
 
 // addresses returns how many network interfaces the default card takes and how many
