@@ -1,0 +1,276 @@
+package nodeclaim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
+	"github.com/slipway-dev/slipway/launcher/offering"
+)
+
+// launcher owns the claims that are not Launched: it buys their instances, or sees to
+// it that none is left when they end before (abandon.go). The work queue runs one
+// reconcile a claim at a time, so no claim is launched twice at once; across crashes
+// cloud.Provider.Launch is idempotent by the claim's UID.
+type launcher struct {
+	store
+	provider cloud.Provider
+	catalog  Catalog
+	recorder events.EventRecorder
+	metrics  *metrics
+	timeout  time.Duration
+	settle   time.Duration
+
+	outcomes outcomes
+	backoff  workqueue.TypedRateLimiter[string] // by claim name
+}
+
+func newLauncher(s store, cfg Config, m *metrics) *launcher {
+	return &launcher{
+		store:    s,
+		provider: cfg.Provider,
+		catalog:  cfg.Catalog,
+		recorder: cfg.Recorder,
+		metrics:  m,
+		timeout:  cfg.LaunchTimeout,
+		settle:   cfg.SettleTime,
+		backoff:  workqueue.NewTypedItemExponentialFailureRateLimiter[string](500*time.Millisecond, 30*time.Second),
+	}
+}
+
+// Reconcile brings one claim closer to Launched, or to its end.
+func (l *launcher) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	claim := &v1alpha1.NodeClaim{}
+	if err := l.client.Get(ctx, req.NamespacedName, claim); err != nil {
+		if apierrors.IsNotFound(err) {
+			l.forget(req.Name)
+		}
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if isTrue(claim, v1alpha1.ConditionLaunched) {
+		l.forget(req.Name)
+		return reconcile.Result{}, nil
+	}
+	known, ended := l.outcomes.get(claim) // but the status does not say it, or not yet
+	switch {
+	case ended && known.reason == "":
+		return reconcile.Result{}, l.record(ctx, claim, known.instance)
+	case claim.DeletionTimestamp != nil:
+		return l.abandon(ctx, claim)
+	case ended:
+		return reconcile.Result{}, l.reject(ctx, claim, known.reason, known.message)
+	case rejection(claim) != "": // and then we crashed
+		return reconcile.Result{}, l.delete(ctx, claim)
+	}
+	left := claim.CreationTimestamp.Add(l.timeout).Sub(l.clock.Now())
+	if left <= 0 {
+		return reconcile.Result{}, l.giveUp(ctx, claim)
+	}
+	return l.launch(ctx, claim, left)
+}
+
+// forget drops what was remembered of a claim.
+func (l *launcher) forget(name string) {
+	l.outcomes.forget(name)
+	l.backoff.Forget(name)
+}
+
+// launch buys the claim's instance. left is the time until the claim is given up.
+func (l *launcher) launch(ctx context.Context, claim *v1alpha1.NodeClaim, left time.Duration) (reconcile.Result, error) {
+	if err := l.addFinalizer(ctx, claim); err != nil {
+		return reconcile.Result{}, err
+	}
+	class, missing, err := l.class(ctx, claim)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if missing != nil { // its watch wakes us
+		return reconcile.Result{RequeueAfter: left}, l.notLaunched(ctx, claim, missing.reason, missing.message)
+	}
+	instance, err := l.provider.Launch(ctx, claim, class)
+	if err != nil {
+		return l.failed(ctx, claim, left, err)
+	}
+	l.outcomes.put(claim, outcome{instance: instance})
+	l.catalog.MarkUnavailable(instance.Unavailable...)
+	return reconcile.Result{}, l.record(ctx, claim, instance)
+}
+
+// blocker is why a launch has to wait.
+type blocker struct{ reason, message string }
+
+// class finds the claim's class, nil for the launcher's defaults, or what is wrong with it.
+func (l *launcher) class(ctx context.Context, claim *v1alpha1.NodeClaim) (*v1alpha1.EC2NodeClass, *blocker, error) {
+	ref := claim.Spec.NodeClassRef
+	class, err := l.classOf(ctx, claim)
+	if err != nil || ref == nil {
+		return nil, nil, err
+	}
+	if class == nil {
+		return nil, &blocker{reasonClassNotFound, fmt.Sprintf("EC2NodeClass %s does not exist", ref.Name)}, nil
+	}
+	ready := meta.FindStatusCondition(class.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return nil, &blocker{reasonClassNotReady, fmt.Sprintf("EC2NodeClass %s is not resolved yet", ref.Name)}, nil
+	}
+	if ready.Status != metav1.ConditionTrue {
+		return nil, &blocker{reasonClassNotReady, fmt.Sprintf("EC2NodeClass %s is not ready: %s", ref.Name, ready.Message)}, nil
+	}
+	return class, nil, nil
+}
+
+// failed acts on a launch that did not succeed: ends the claim when it cannot
+// succeed, else tries again later.
+func (l *launcher) failed(ctx context.Context, claim *v1alpha1.NodeClaim, left time.Duration, err error) (reconcile.Result, error) {
+	switch {
+	case errors.Is(err, cloud.ErrCapacity):
+		refused := refusedOfferings(claim, err)
+		l.catalog.MarkUnavailable(refused...)
+		message := "no capacity for " + describe(refused)
+		return reconcile.Result{}, l.reject(ctx, claim, reasonInsufficientCapacity, message)
+	case errors.Is(err, cloud.ErrInvalid):
+		return reconcile.Result{}, l.reject(ctx, claim, reasonInvalidRequest, err.Error())
+	case errors.Is(err, cloud.ErrDenied):
+		return reconcile.Result{}, l.reject(ctx, claim, reasonAccessDenied, err.Error())
+	}
+	reason := reasonLaunchFailing
+	if errors.Is(err, cloud.ErrThrottled) {
+		reason = reasonThrottled
+	}
+	wait := min(l.backoff.When(claim.Name), left)
+	log.FromContext(ctx).Info("launch failed, will retry", "reason", reason, "in", wait.String(), "err", err.Error())
+	return reconcile.Result{RequeueAfter: wait}, l.notLaunched(ctx, claim, reason, err.Error())
+}
+
+// refusedOfferings are those the cloud had none of: as it said, else all that the
+// claim accepts, since it bought none of them.
+func refusedOfferings(claim *v1alpha1.NodeClaim, err error) []offering.Key {
+	var capacity *cloud.CapacityError
+	if errors.As(err, &capacity) && len(capacity.Offerings) > 0 {
+		return capacity.Offerings
+	}
+	var all []offering.Key
+	for _, o := range claim.Spec.Offerings {
+		all = append(all, offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType})
+	}
+	return all
+}
+
+// describe names offerings for people, the first few of them.
+func describe(keys []offering.Key) string {
+	const most = 5
+	var names []string
+	for _, k := range keys[:min(most, len(keys))] {
+		names = append(names, fmt.Sprintf("%s/%s/%s", k.InstanceType, k.Zone, k.CapacityType))
+	}
+	if more := len(keys) - most; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// notLaunched says on the claim what its launch waits for. Only a change of reason is
+// written: messages carry request ids, which differ every time.
+func (l *launcher) notLaunched(ctx context.Context, claim *v1alpha1.NodeClaim, reason, message string) error {
+	if hasReason(claim, v1alpha1.ConditionLaunched, reason) {
+		return nil
+	}
+	_, err := l.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
+		l.set(c, v1alpha1.ConditionLaunched, metav1.ConditionUnknown, reason, message)
+	})
+	return client.IgnoreNotFound(err)
+}
+
+// reject ends a claim that will not be launched. The reason is written before the
+// deletion: it tells abandon whether anything can have been bought.
+func (l *launcher) reject(ctx context.Context, claim *v1alpha1.NodeClaim, reason, message string) error {
+	l.outcomes.put(claim, outcome{reason: reason, message: message})
+	wrote, err := l.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
+		l.set(c, v1alpha1.ConditionLaunched, metav1.ConditionFalse, reason, message)
+	})
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if wrote {
+		log.FromContext(ctx).Info("launch given up", "reason", reason, "message", message, "pods", len(claim.Spec.Pods))
+		l.recorder.Eventf(claim, nil, corev1.EventTypeWarning, reason, "Launch", "%s", message)
+	}
+	return l.delete(ctx, claim)
+}
+
+// giveUp ends a claim that took too long, saying what kept it.
+func (l *launcher) giveUp(ctx context.Context, claim *v1alpha1.NodeClaim) error {
+	message := fmt.Sprintf("no instance after %s", l.timeout)
+	if last := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched); last != nil {
+		message += ": " + last.Message
+	}
+	return l.reject(ctx, claim, reasonLaunchTimeout, message)
+}
+
+// record writes what was bought into the claim's status, which hands the claim over
+// to registration or, when it is being deleted, to termination.
+func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in cloud.Instance) error {
+	class, err := l.classOf(ctx, claim)
+	if err != nil {
+		return err
+	}
+	predicted := predictedAllocatable(ctx, l.catalog, class, in.Type)
+	price := acceptedPrice(claim, in)
+	wrote, err := l.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
+		s := &c.Status
+		s.InstanceID, s.ProviderID, s.NodeName, s.ImageID = in.ID, in.ProviderID, in.NodeName, in.ImageID
+		s.InstanceType, s.Zone, s.CapacityType, s.Price = in.Type, in.Zone, in.CapacityType, price
+		if len(s.Allocatable) == 0 {
+			s.Allocatable = predicted
+		}
+		l.set(c, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, "instance "+in.ID+" was bought")
+	})
+	if apierrors.IsNotFound(err) {
+		return l.returnInstance(ctx, claim, in)
+	}
+	if err != nil || !wrote {
+		return err
+	}
+	log.FromContext(ctx).Info("launched", "pool", claim.Spec.NodePool, "instance", in.ID, "type", in.Type,
+		"zone", in.Zone, "capacityType", in.CapacityType, "price", price, "node", in.NodeName, "pods", len(claim.Spec.Pods))
+	l.recorder.Eventf(claim, nil, corev1.EventTypeNormal, reasonLaunched, "Launch",
+		"Bought %s in %s (%s) as instance %s", in.Type, in.Zone, in.CapacityType, in.ID)
+	l.metrics.launched.Observe(l.clock.Since(claim.CreationTimestamp.Time).Seconds())
+	return nil
+}
+
+// acceptedPrice is the price of the claim's accepted offering that was bought.
+func acceptedPrice(claim *v1alpha1.NodeClaim, in cloud.Instance) *resource.Quantity {
+	for _, o := range claim.Spec.Offerings {
+		if o.InstanceType == in.Type && o.Zone == in.Zone && o.CapacityType == in.CapacityType {
+			return &o.Price
+		}
+	}
+	return nil
+}
+
+// returnInstance terminates an instance whose claim vanished, finalizer and all, while
+// it was bought. Should that fail, the garbage collector does it.
+func (l *launcher) returnInstance(ctx context.Context, claim *v1alpha1.NodeClaim, in cloud.Instance) error {
+	log.FromContext(ctx).Info("claim vanished while it was launched, terminating its instance", "instance", in.ID)
+	if err := l.provider.Terminate(ctx, in.ID); err != nil && !errors.Is(err, cloud.ErrNotFound) {
+		return fmt.Errorf("nodeclaim %s: terminate instance %s: %w", claim.Name, in.ID, err)
+	}
+	l.forget(claim.Name)
+	return nil
+}

@@ -1,0 +1,144 @@
+package nodeclaim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
+)
+
+// joiner owns the claims that are Launched and not being deleted: it brings their
+// nodes into the cluster, through registration and initialization. Both phases of one
+// reconcile share one status write: most nodes go through both within a second.
+type joiner struct {
+	store
+	catalog  Catalog
+	recorder events.EventRecorder
+	metrics  *metrics
+	timeout  time.Duration
+
+	taught taught
+}
+
+func newJoiner(s store, cfg Config, m *metrics) *joiner {
+	return &joiner{store: s, catalog: cfg.Catalog, recorder: cfg.Recorder, metrics: m, timeout: cfg.RegistrationTimeout}
+}
+
+// Reconcile brings one claim's node closer to Initialized.
+func (j *joiner) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	claim := &v1alpha1.NodeClaim{}
+	if err := j.client.Get(ctx, req.NamespacedName, claim); err != nil {
+		if apierrors.IsNotFound(err) {
+			j.taught.forget(req.Name)
+		}
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if claim.DeletionTimestamp != nil || !isTrue(claim, v1alpha1.ConditionLaunched) {
+		return reconcile.Result{}, nil
+	}
+	if isTrue(claim, v1alpha1.ConditionInitialized) && j.taught.knows(claim) {
+		return reconcile.Result{}, nil
+	}
+	node, err := cluster.NodeByProviderID(ctx, j.client, claim.Status.ProviderID)
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+	}
+	if isTrue(claim, v1alpha1.ConditionInitialized) {
+		return reconcile.Result{}, j.teach(ctx, claim, node)
+	}
+	if node == nil {
+		return j.await(ctx, claim)
+	}
+	return reconcile.Result{}, j.join(ctx, claim, node)
+}
+
+// join registers the node if it is not, and initializes it as far as it is ready.
+func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
+	registered := isTrue(claim, v1alpha1.ConditionRegistered)
+	if !registered {
+		if err := j.adopt(ctx, claim, node); err != nil {
+			return err
+		}
+		if err := j.teach(ctx, claim, node); err != nil {
+			return err
+		}
+	}
+	missing := missingOf(claim, node)
+	wrote, err := j.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
+		c.Status.NodeName = node.Name
+		c.Status.Allocatable = node.Status.Allocatable.DeepCopy()
+		j.set(c, v1alpha1.ConditionRegistered, metav1.ConditionTrue, reasonRegistered, "node "+node.Name+" registered")
+		if missing == nil {
+			j.set(c, v1alpha1.ConditionInitialized, metav1.ConditionTrue, reasonInitialized, "node "+node.Name+" is ready for pods")
+		} else {
+			j.set(c, v1alpha1.ConditionInitialized, metav1.ConditionUnknown, missing.reason, missing.message)
+		}
+	})
+	if err != nil || !wrote {
+		return client.IgnoreNotFound(err)
+	}
+	age := j.clock.Since(claim.CreationTimestamp.Time).Seconds()
+	logger := log.FromContext(ctx).WithValues("instance", claim.Status.InstanceID, "type", claim.Status.InstanceType,
+		"zone", claim.Status.Zone, "price", claim.Status.Price, "node", node.Name, "pods", len(claim.Spec.Pods))
+	if !registered {
+		logger.Info("registered")
+		j.metrics.registered.Observe(age)
+	}
+	if missing == nil {
+		logger.Info("initialized")
+		j.metrics.initialized.Observe(age)
+	}
+	return nil
+}
+
+// await gives the node of a launched claim its time to register, and ends the claim
+// when that is over.
+func (j *joiner) await(ctx context.Context, claim *v1alpha1.NodeClaim) (reconcile.Result, error) {
+	if isTrue(claim, v1alpha1.ConditionRegistered) {
+		return reconcile.Result{}, nil // the Node was removed by force; the garbage collector sees to it
+	}
+	launched := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched)
+	if left := launched.LastTransitionTime.Add(j.timeout).Sub(j.clock.Now()); left > 0 {
+		return reconcile.Result{RequeueAfter: left}, nil
+	}
+	message, err := j.whyUnregistered(ctx, claim)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	wrote, err := j.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
+		j.set(c, v1alpha1.ConditionRegistered, metav1.ConditionFalse, reasonRegistrationTimeout, message)
+	})
+	if err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if wrote {
+		log.FromContext(ctx).Info("registration timed out", "instance", claim.Status.InstanceID, "message", message)
+		j.recorder.Eventf(claim, nil, corev1.EventTypeWarning, reasonRegistrationTimeout, "Register", "%s", message)
+	}
+	return reconcile.Result{}, j.delete(ctx, claim)
+}
+
+// whyUnregistered says what is known about a node that did not register.
+func (j *joiner) whyUnregistered(ctx context.Context, claim *v1alpha1.NodeClaim) (string, error) {
+	message := fmt.Sprintf("instance %s did not register as node %s within %s", claim.Status.InstanceID, claim.Status.NodeName, j.timeout)
+	var other corev1.Node
+	err := j.client.Get(ctx, client.ObjectKey{Name: claim.Status.NodeName}, &other)
+	if apierrors.IsNotFound(err) {
+		return message, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("nodeclaim %s: get node %s: %w", claim.Name, claim.Status.NodeName, err)
+	}
+	return fmt.Sprintf("%s: the node of that name has provider id %q, not %q", message, other.Spec.ProviderID, claim.Status.ProviderID), nil
+}
