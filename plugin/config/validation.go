@@ -1,0 +1,46 @@
+package config
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Validate reports everything that is wrong with the arguments. path is where they are.
+func Validate(path *field.Path, args *SlipwayArgs) error {
+	var errs field.ErrorList
+	tls := path.Child("tls")
+	for _, f := range []struct {
+		path  *field.Path
+		value string
+		why   string
+	}{
+		{path.Child("launcherAddress"), args.LauncherAddress, "the launcher's address"},
+		{tls.Child("certFile"), args.TLS.CertFile, "the launcher accepts no caller without a certificate"},
+		{tls.Child("keyFile"), args.TLS.KeyFile, "the launcher accepts no caller without a certificate"},
+		{tls.Child("caFile"), args.TLS.CAFile, "the authorities that may sign the launcher's certificate"},
+	} {
+		if f.value == "" {
+			errs = append(errs, field.Required(f.path, f.why))
+		}
+	}
+	if args.Order != LaunchFirst {
+		errs = append(errs, field.NotSupported(path.Child("order"), args.Order, []Order{LaunchFirst}))
+	}
+	ttl := path.Child("ttl")
+	for _, f := range []struct {
+		path  *field.Path
+		value metav1.Duration
+	}{
+		{path.Child("requestTimeout"), args.RequestTimeout},
+		{ttl.Child("waiting"), args.TTL.Waiting},
+		{ttl.Child("planned"), args.TTL.Planned},
+		{ttl.Child("launched"), args.TTL.Launched},
+		{ttl.Child("ready"), args.TTL.Ready},
+		{ttl.Child("refused"), args.TTL.Refused},
+	} {
+		if f.value.Duration <= 0 {
+			errs = append(errs, field.Invalid(f.path, f.value.Duration.String(), "must be longer than 0s"))
+		}
+	}
+	return errs.ToAggregate()
+}
