@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
-	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
@@ -166,12 +165,4 @@ func (s *Space) phantoms(sh *shape) []*framework.NodeInfo {
 		phantoms = append(phantoms, info)
 	}
 	return phantoms
-}
-
-// stateOrNew returns the shape's PreFilter state, or an empty one.
-func (sh *shape) stateOrNew() fwk.CycleState {
-	if sh.state == nil {
-		return framework.NewCycleState()
-	}
-	return sh.state
 }

@@ -21,11 +21,10 @@ func (s *Space) reasonInPool(sh *shape, templates []int) string {
 	if len(roomy) == 0 {
 		return s.shortage(sh, templates)
 	}
-	state := sh.stateOrNew()
 	said := map[string]int{}
 	var most string
 	for _, t := range roomy {
-		status := s.engine.framework.RunFilterPlugins(s.ctx, state, sh.sample, s.templates[t].info)
+		status := s.engine.framework.RunFilterPlugins(s.ctx, sh.state, sh.sample, s.templates[t].info)
 		msg := status.Message()
 		if said[msg]++; said[msg] > said[most] {
 			most = msg

@@ -266,6 +266,9 @@ func (s *Space) reason(i int) string {
 	if sh.rejected != "" {
 		return sh.rejected
 	}
+	if sh.state == nil {
+		s.prefilter(sh)
+	}
 	if len(s.templates) == 0 {
 		return "no NodePool has an offering that is available"
 	}

@@ -180,43 +180,56 @@ type candidate struct {
 
 // openBest opens the best node of a tier and its identical twins. It returns false
 // when no offering of the tier takes any pod that is left.
+//
+// A node that was only tried is taken back before the next one is: its pods would count
+// in what the constraints allow there.
 func (k *packer) openBest(tier int32) bool {
 	candidates := k.candidates(tier)
-	var best Node
-	var bestFill []ShapeCount
-	var chosen candidate
-	opened := 0
-	for _, c := range candidates {
-		if best != nil && (c.efficiency <= chosen.efficiency || opened == tries) {
+	best, tried := candidate{offering: -1}, 0
+	for i, c := range candidates {
+		if best.offering >= 0 && (c.efficiency <= best.efficiency || tried == tries) {
 			break
 		}
-		node := k.Constraints.Open(c.offering)
-		if node == nil {
-			k.shut[c.offering] = true
-			continue
-		}
-		fill := k.fillReal(node, c.offering)
+		node, fill := k.open(c.offering)
 		if len(fill) == 0 {
-			node.Discard()
 			continue
 		}
-		opened++
+		tried++
 		c.efficiency = k.efficiency(c.offering, fill)
-		if best != nil && c.efficiency <= chosen.efficiency {
-			node.Discard()
-			continue
+		if c.efficiency > best.efficiency {
+			best = c
+			if i+1 == len(candidates) || candidates[i+1].efficiency <= c.efficiency {
+				k.keep(c.offering, node, fill)
+				k.repeat(c.offering, fill)
+				return true
+			}
 		}
-		if best != nil {
-			best.Discard()
-		}
-		best, bestFill, chosen = node, fill, c
+		node.Discard()
 	}
-	if best == nil {
+	if best.offering < 0 {
 		return false
 	}
-	k.keep(chosen.offering, best, bestFill)
-	k.repeat(chosen.offering, bestFill)
+	node, fill := k.open(best.offering)
+	if len(fill) == 0 {
+		return false
+	}
+	k.keep(best.offering, node, fill)
+	k.repeat(best.offering, fill)
 	return true
+}
+
+// open opens and fills a node; the fill is empty when the offering is shut or takes nothing.
+func (k *packer) open(t int) (Node, []ShapeCount) {
+	node := k.Constraints.Open(t)
+	if node == nil {
+		k.shut[t] = true
+		return nil, nil
+	}
+	fill := k.fillReal(node, t)
+	if len(fill) == 0 {
+		node.Discard()
+	}
+	return node, fill
 }
 
 // candidates fills an empty node of every offering by arithmetic and sorts them, best first.
@@ -248,28 +261,43 @@ func (k *packer) fillArithmetic(t int) []ShapeCount {
 	return fill
 }
 
-// fillReal offers every shape that still has room to the node, best-paid first.
+// fillReal offers every shape that still has room to the node, best-paid first, and
+// again those that were refused, for as long as others were taken meanwhile: a pod may want
+// the company of another.
 func (k *packer) fillReal(node Node, t int) []ShapeCount {
 	var fill []ShapeCount
 	free := slices.Clone(k.Offerings[t].Capacity)
-	for _, s := range k.fits[t] {
-		n := min(k.left[s], free.holds(k.Shapes[s].Requests))
-		if n <= 0 {
-			continue
+	offered := k.fits[t]
+	taken := make(map[int]int, len(offered))
+	for {
+		var refused []int
+		progress := false
+		for _, s := range offered {
+			n := min(k.left[s]-taken[s], free.holds(k.Shapes[s].Requests))
+			if n <= 0 {
+				continue
+			}
+			got := node.Add(s, n)
+			if got < n {
+				refused = append(refused, s)
+			}
+			if got > 0 {
+				progress = true
+				taken[s] += got
+				free.subtract(k.Shapes[s].Requests, got)
+				fill = append(fill, ShapeCount{s, got})
+			}
 		}
-		got := node.Add(s, n)
-		if got == 0 {
-			continue
+		for _, s := range refused {
+			if taken[s] > 0 {
+				k.most[s] = taken[s]
+			}
 		}
-		if got < n {
-			k.most[s] = got
-		} else {
-			k.most[s] = max(k.most[s], got)
+		if !progress || len(refused) == 0 {
+			return fill
 		}
-		free.subtract(k.Shapes[s].Requests, got)
-		fill = append(fill, ShapeCount{s, got})
+		offered = refused
 	}
-	return fill
 }
 
 func (k *packer) efficiency(t int, fill []ShapeCount) float64 {
@@ -297,8 +325,15 @@ func (k *packer) repeat(t int, fill []ShapeCount) {
 	}
 }
 
+// enough tells whether there are pods for one more node of the same filling.
 func (k *packer) enough(fill []ShapeCount) bool {
-	return !slices.ContainsFunc(fill, func(f ShapeCount) bool { return k.left[f.Shape] < f.Count })
+	need := make(map[int]int, len(fill))
+	for _, f := range fill {
+		if need[f.Shape] += f.Count; need[f.Shape] > k.left[f.Shape] {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *packer) keep(t int, node Node, fill []ShapeCount) {

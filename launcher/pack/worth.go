@@ -14,6 +14,9 @@ const steps = 20
 // here the price is split between the two resources that the shapes want most, by the
 // share that gives the highest bound. A shape that fits nowhere is worth 0.
 func Worth(p Problem) []float64 {
+	if len(p.Offerings) == 0 {
+		return make([]float64, len(p.Shapes))
+	}
 	a, b := scarcest(p)
 	best := make([]float64, len(p.Shapes))
 	bestBound := -1.0

@@ -88,7 +88,9 @@ func newEngines(ctx context.Context, cfg *config.Config, mgr ctrl.Manager, kube 
 }
 
 // informerRunner runs the scheduler plugins' informers on the leader and on standbys.
-type informerRunner struct{ factory informers.SharedInformerFactory }
+type informerRunner struct {
+	factory informers.SharedInformerFactory
+}
 
 var _ manager.LeaderElectionRunnable = informerRunner{}
 

@@ -1,0 +1,320 @@
+package fit_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/pack"
+)
+
+// newEngine builds an engine from the configuration that is shipped.
+func newEngine(t *testing.T) *fit.Engine {
+	t.Helper()
+	cfg, err := options.LoadConfigFromFile(klog.Background(), filepath.Join("..", "..", "manifests", "scheduler", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := fake.NewClientset()
+	factory := informers.NewSharedInformerFactory(client, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	engine, err := fit.NewEngine(ctx, fit.Config{Profile: &cfg.Profiles[0], Client: client, Informers: factory, OutOfTree: []string{"Slipway"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	t.Cleanup(func() { cancel(); factory.Shutdown() })
+	return engine
+}
+
+var zones = []string{"a", "b", "c"}
+
+// template is a node of a type with cpus and GiB of memory, at $0.04 a cpu and $0.005 a GiB.
+func template(pool string, cpus, gib int, zone string, change ...func(*fit.Template)) fit.Template {
+	name := fmt.Sprintf("c%dm%d", cpus, gib)
+	list := corev1.ResourceList{
+		corev1.ResourceCPU:              *resource.NewMilliQuantity(int64(cpus)*1000-100, resource.DecimalSI),
+		corev1.ResourceMemory:           *resource.NewQuantity(int64(gib)<<30-600<<20, resource.BinarySI),
+		corev1.ResourceEphemeralStorage: resource.MustParse("18Gi"),
+		corev1.ResourcePods:             resource.MustParse("110"),
+	}
+	t := fit.Template{
+		Pool: pool, Price: 0.04*float64(cpus) + 0.005*float64(gib),
+		Node: &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{
+				corev1.LabelInstanceTypeStable: name, corev1.LabelTopologyZone: zone,
+				corev1.LabelArchStable: "amd64", corev1.LabelOSStable: "linux",
+			}},
+			Status: corev1.NodeStatus{Capacity: list, Allocatable: list},
+		},
+	}
+	for _, c := range change {
+		c(&t)
+	}
+	return t
+}
+
+// templates of all sizes in all zones.
+func templates(pool string, change ...func(*fit.Template)) []fit.Template {
+	var all []fit.Template
+	for _, size := range [][2]int{{2, 4}, {2, 8}, {4, 16}, {8, 32}, {16, 64}} {
+		for _, zone := range zones {
+			all = append(all, template(pool, size[0], size[1], zone, change...))
+		}
+	}
+	return all
+}
+
+func pods(n int, app, cpu, memory string, change ...func(*corev1.Pod)) []*corev1.Pod {
+	var all []*corev1.Pod
+	for i := range n {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "default", Name: fmt.Sprintf("%s-%d", app, i), UID: types.UID(fmt.Sprintf("%s-%d", app, i)),
+				Labels: map[string]string{"app": app},
+			},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+				corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+			}}}}},
+		}
+		for _, c := range change {
+			c(pod)
+		}
+		all = append(all, pod)
+	}
+	return all
+}
+
+func spread(key string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: key, WhenUnsatisfiable: corev1.DoNotSchedule,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: p.Labels},
+		}}
+	}
+}
+
+func antiAffinity(key string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: key, LabelSelector: &metav1.LabelSelector{MatchLabels: p.Labels},
+			}},
+		}}
+	}
+}
+
+func nextTo(app, key string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: key, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}},
+			}},
+		}}
+	}
+}
+
+func selecting(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{key: value} }
+}
+
+func onPort(port int32) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: port, ContainerPort: port}}
+	}
+}
+
+func tainted(t *fit.Template) {
+	t.Node.Spec.Taints = []corev1.Taint{{Key: "team", Value: "ml", Effect: corev1.TaintEffectNoSchedule}}
+}
+
+func daemonSet(cpu string) *appsv1.DaemonSet {
+	return &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "agent"},
+		Spec:       appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: pods(1, "agent", cpu, "64Mi")[0].Spec}},
+	}
+}
+
+// existing is a node with pods on it.
+func existing(name, zone string, on ...*corev1.Pod) *framework.NodeInfo {
+	node := template("", 8, 32, zone).Node.DeepCopy()
+	node.Name, node.Labels[corev1.LabelHostname] = name, name
+	info := framework.NewNodeInfo()
+	info.SetNode(node)
+	for _, p := range on {
+		info.AddPod(p)
+	}
+	return info
+}
+
+// run plans and renders the plan for people: a line a node, then who has no place and why.
+func run(t *testing.T, engine *fit.Engine, in fit.Input) string {
+	t.Helper()
+	in.Alternatives = 4
+	space, err := engine.NewSpace(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for {
+		plan := pack.Pack(space.Problem())
+		if len(plan.Nodes) == 0 {
+			break
+		}
+		for _, n := range space.Planned(plan) {
+			fmt.Fprintf(&out, "%s:", label(in, n.Templates[0]))
+			counts, order := map[string]int{}, []string{}
+			for _, p := range n.Pods {
+				if counts[p.Labels["app"]]++; counts[p.Labels["app"]] == 1 {
+					order = append(order, p.Labels["app"])
+				}
+			}
+			for _, app := range order {
+				fmt.Fprintf(&out, " %d×%s", counts[app], app)
+			}
+			out.WriteString("\n")
+		}
+		if plan.Price < plan.LowerBound-1e-9 {
+			t.Errorf("price %v is below the bound %v", plan.Price, plan.LowerBound)
+		}
+	}
+	said := map[string]int{}
+	for _, u := range space.Unplaced() {
+		if said[u.Reason]++; said[u.Reason] == 1 {
+			fmt.Fprintf(&out, "none: %s: %s\n", u.Pod.Labels["app"], u.Reason)
+		}
+	}
+	return out.String()
+}
+
+func label(in fit.Input, t int) string {
+	n := in.Templates[t].Node
+	return n.Labels[corev1.LabelInstanceTypeStable] + "/" + n.Labels[corev1.LabelTopologyZone]
+}
+
+func TestPlans(t *testing.T) {
+	engine := newEngine(t)
+	for _, tt := range []struct {
+		name string
+		in   fit.Input
+		want string
+	}{
+		{
+			name: "one pod gets the smallest node that holds it",
+			in:   fit.Input{Pods: pods(1, "web", "1", "1Gi"), Templates: templates("default")},
+			want: "c2m4/a: 1×web\n",
+		},
+		{
+			name: "one type only, one pod a node",
+			in:   fit.Input{Pods: pods(3, "web", "1", "1Gi"), Templates: []fit.Template{template("default", 2, 4, "a")}},
+			want: "c2m4/a: 1×web\nc2m4/a: 1×web\nc2m4/a: 1×web\n",
+		},
+		{
+			name: "anti-affinity by host: one pod a node",
+			in:   fit.Input{Pods: pods(3, "db", "500m", "1Gi", antiAffinity(corev1.LabelHostname)), Templates: templates("default")},
+			want: "c2m4/a: 1×db\nc2m4/a: 1×db\nc2m4/a: 1×db\n",
+		},
+		{
+			name: "spread over zones, also over those without a node yet",
+			in:   fit.Input{Pods: pods(6, "web", "1500m", "1Gi", spread(corev1.LabelTopologyZone)), Templates: templates("default")},
+			want: "c2m4/a: 1×web\nc2m4/b: 1×web\nc2m4/c: 1×web\nc2m4/c: 1×web\nc2m4/a: 1×web\nc2m4/b: 1×web\n",
+		},
+		{
+			name: "spread counts the pods that are there",
+			in: fit.Input{
+				Pods:      pods(1, "web", "1500m", "1Gi", spread(corev1.LabelTopologyZone)),
+				Nodes:     []*framework.NodeInfo{existing("n1", "a", pods(1, "web", "7500m", "1Gi")...), existing("n2", "b", pods(1, "web", "7500m", "1Gi")...)},
+				Templates: templates("default"),
+			},
+			want: "c2m4/c: 1×web\n",
+		},
+		{
+			name: "affinity to pods of the same batch that come later",
+			in: fit.Input{
+				Pods:      append(pods(1, "client", "500m", "512Mi", nextTo("server", corev1.LabelHostname)), pods(1, "server", "500m", "512Mi")...),
+				Templates: templates("default"),
+			},
+			want: "c2m4/a: 1×server 1×client\n",
+		},
+		{
+			name: "host ports keep pods apart",
+			in:   fit.Input{Pods: pods(2, "proxy", "100m", "128Mi", onPort(80)), Templates: templates("default")},
+			want: "c2m4/a: 1×proxy\nc2m4/a: 1×proxy\n",
+		},
+		{
+			name: "selector on the zone",
+			in:   fit.Input{Pods: pods(1, "web", "1", "1Gi", selecting(corev1.LabelTopologyZone, "b")), Templates: templates("default")},
+			want: "c2m4/b: 1×web\n",
+		},
+		{
+			name: "the DaemonSets' room is kept",
+			in: fit.Input{
+				Pods: pods(1, "web", "1500m", "1Gi"), Templates: templates("default"),
+				DaemonSets: []*appsv1.DaemonSet{daemonSet("500m")},
+			},
+			want: "c4m16/a: 1×web\n",
+		},
+		{
+			name: "pools of a higher weight come first",
+			in: fit.Input{
+				Pods:      pods(1, "web", "1", "1Gi"),
+				Templates: append(templates("cheap"), template("preferred", 16, 64, "a", func(t *fit.Template) { t.Tier = 10 })),
+			},
+			want: "c16m64/a: 1×web\n",
+		},
+		{
+			name: "too large for every type",
+			in:   fit.Input{Pods: pods(1, "huge", "96", "1Gi"), Templates: templates("default")},
+			want: "none: huge: nodepool default: needs 96 cpu, the largest allowed type c16m64 gives 15900m\n",
+		},
+		{
+			name: "a taint nobody tolerates",
+			in:   fit.Input{Pods: pods(1, "web", "1", "1Gi"), Templates: templates("ml", tainted)},
+			want: "none: web: nodepool ml: node(s) had untolerated taint(s) (15 of 15 offerings that are large enough)\n",
+		},
+		{
+			name: "no pool at all",
+			in:   fit.Input{Pods: pods(1, "web", "1", "1Gi")},
+			want: "none: web: no NodePool has an offering that is available\n",
+		},
+		{
+			name: "a limit is reached",
+			in:   fit.Input{Pods: pods(2, "web", "1500m", "1Gi"), Templates: []fit.Template{template("default", 2, 4, "a")}, Budget: &atMost{left: 1}},
+			want: "c2m4/a: 1×web\nnone: web: nodepool default: its limit is reached\n",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, run(t, engine, tt.in)); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+type atMost struct{ left int }
+
+func (a *atMost) Take(int) error {
+	if a.left == 0 {
+		return fmt.Errorf("its limit is reached")
+	}
+	a.left--
+	return nil
+}
+
+func (a *atMost) Give(int) { a.left++ }
