@@ -1,0 +1,158 @@
+package simkubelet
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/slipway-dev/slipway/scripts/simec2"
+)
+
+const (
+	mib = int64(1) << 20
+	gib = int64(1) << 30
+)
+
+// eniPods is how many pods the network interfaces carry: each interface keeps
+// one address for itself, and two pods of every node use the host's network.
+// It is the number that nodeadm derives both maxPods and the memory to reserve
+// from; nodeadm itself puts no upper limit on it.
+func eniPods(t simec2.InstanceType) int64 { return int64(t.ENIs*(t.IPv4PerENI-1) + 2) }
+
+// cpuReservedMilli is the share of each core that nodeadm reserves: 6 % of the
+// first, 1 % of the second, 0.5 % of the next two, 0.25 % of the rest.
+func cpuReservedMilli(vcpu int) int64 {
+	quarterPercents := 0
+	for core := range vcpu {
+		switch {
+		case core == 0:
+			quarterPercents += 24
+		case core == 1:
+			quarterPercents += 4
+		case core < 4:
+			quarterPercents += 2
+		default:
+			quarterPercents++
+		}
+	}
+	return int64(quarterPercents) * 10 / 4
+}
+
+// defaultReserved is nodeadm's kubeReserved.
+func defaultReserved(t simec2.InstanceType) map[string]string {
+	return map[string]string{
+		"cpu":               fmt.Sprintf("%dm", cpuReservedMilli(t.VCPU)),
+		"memory":            fmt.Sprintf("%dMi", 11*eniPods(t)+255),
+		"ephemeral-storage": "1Gi",
+	}
+}
+
+// defaultEviction is nodeadm's evictionHard.
+func defaultEviction() map[string]string {
+	return map[string]string{"memory.available": "100Mi", "nodefs.available": "10%"}
+}
+
+// resources works out what the machine has and what of it is for pods.
+func resources(i simec2.Instance, cfg kubeletConfig, storage instanceOptions) (capacity, allocatable corev1.ResourceList, err error) {
+	disk := i.VolumeGiB * gib
+	if storage.LocalStorage.Strategy == "RAID0" && i.Type.LocalGB > 0 {
+		disk = i.Type.LocalGB * 1_000_000_000 // /var/lib/kubelet moves to the array
+	}
+	pods := eniPods(i.Type)
+	if cfg.MaxPods > 0 {
+		pods = cfg.MaxPods
+	}
+	if cfg.PodsPerCore > 0 {
+		pods = min(pods, cfg.PodsPerCore*int64(i.Type.VCPU))
+	}
+	capacity = corev1.ResourceList{
+		corev1.ResourceCPU:              *resource.NewQuantity(int64(i.Type.VCPU), resource.DecimalSI),
+		corev1.ResourceMemory:           *resource.NewQuantity(i.MemoryMiB*mib, resource.BinarySI),
+		corev1.ResourceEphemeralStorage: *resource.NewQuantity(disk, resource.BinarySI),
+		corev1.ResourcePods:             *resource.NewQuantity(pods, resource.DecimalSI),
+		"hugepages-1Gi":                 *resource.NewQuantity(0, resource.DecimalSI),
+		"hugepages-2Mi":                 *resource.NewQuantity(0, resource.DecimalSI),
+	}
+	if i.Type.GPUs > 0 {
+		// In truth a device plugin adds them a little later.
+		capacity["nvidia.com/gpu"] = *resource.NewQuantity(int64(i.Type.GPUs), resource.DecimalSI)
+	}
+	allocatable = capacity.DeepCopy()
+	reserved := defaultReserved(i.Type)
+	maps.Copy(reserved, cfg.KubeReserved)
+	for _, list := range []map[string]string{reserved, cfg.SystemReserved} {
+		if err := withhold(allocatable, list); err != nil {
+			return nil, nil, err
+		}
+	}
+	eviction := defaultEviction() // a drop-in configuration overlays maps key by key
+	maps.Copy(eviction, cfg.EvictionHard)
+	return capacity, allocatable, withholdEviction(capacity, allocatable, eviction)
+}
+
+// withhold takes reserved quantities out of what is allocatable.
+func withhold(allocatable corev1.ResourceList, reserved map[string]string) error {
+	for name, amount := range reserved {
+		key := corev1.ResourceName(name)
+		switch key {
+		case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage:
+		case "pid":
+			continue // not a node resource
+		default:
+			return fmt.Errorf("%w: cannot reserve %q", errUserData, name)
+		}
+		q, err := resource.ParseQuantity(amount)
+		if err != nil {
+			return fmt.Errorf("%w: reserved %s %q: %w", errUserData, name, amount, err)
+		}
+		subtract(allocatable, key, q)
+	}
+	return nil
+}
+
+// subtract does not go below zero, as the kubelet does not.
+func subtract(list corev1.ResourceList, key corev1.ResourceName, q resource.Quantity) {
+	v := list[key]
+	v.Sub(q)
+	if v.Sign() < 0 {
+		v = *resource.NewQuantity(0, v.Format)
+	}
+	list[key] = v
+}
+
+// withholdEviction takes the hard eviction thresholds, amounts or percentages
+// of the capacity, out of memory and disk.
+func withholdEviction(capacity, allocatable corev1.ResourceList, thresholds map[string]string) error {
+	for signal, amount := range thresholds {
+		var key corev1.ResourceName
+		switch signal {
+		case "memory.available":
+			key = corev1.ResourceMemory
+		case "nodefs.available":
+			key = corev1.ResourceEphemeralStorage
+		case "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree", "pid.available":
+			continue // watched, not withheld
+		default:
+			return fmt.Errorf("%w: unknown eviction signal %q", errUserData, signal)
+		}
+		total := capacity[key]
+		if share, ok := strings.CutSuffix(amount, "%"); ok {
+			percent, err := strconv.ParseFloat(share, 64)
+			if err != nil {
+				return fmt.Errorf("%w: eviction threshold %s %q: %w", errUserData, signal, amount, err)
+			}
+			subtract(allocatable, key, *resource.NewQuantity(int64(float64(total.Value())*percent/100), resource.BinarySI))
+			continue
+		}
+		q, err := resource.ParseQuantity(amount)
+		if err != nil {
+			return fmt.Errorf("%w: eviction threshold %s %q: %w", errUserData, signal, amount, err)
+		}
+		subtract(allocatable, key, q)
+	}
+	return nil
+}
