@@ -71,7 +71,7 @@ func kind(code string) error {
 		return nil // Launch resolves it
 	case strings.HasPrefix(code, "Invalid"), strings.HasPrefix(code, "Missing"), strings.HasPrefix(code, "Malformed"),
 		code == "UnknownParameter", code == "UnsupportedOperation", code == "ValidationError",
-		code == "ValidationException", code == "InvalidFleetConfig":
+		code == "ValidationException":
 		return cloud.ErrInvalid
 	default:
 		return nil

@@ -48,10 +48,7 @@ func (p *Provider) launch(ctx context.Context, claim *v1alpha1.NodeClaim, class 
 			return instance, err
 		}
 	}
-	r, err := p.resolution(ctx, class, launchMaxAge)
-	if err == nil {
-		err = r.err()
-	}
+	r, err := p.usable(ctx, class, launchMaxAge)
 	if err != nil {
 		return cloud.Instance{}, err
 	}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/slipway-dev/slipway/launcher/cloud"
+	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
 // How old what was read may be before it is read again. Prices and types that cannot
@@ -99,7 +100,10 @@ type Provider struct {
 	templates *keyed[struct{}]
 }
 
-var _ cloud.Provider = (*Provider)(nil)
+var (
+	_ cloud.Provider  = (*Provider)(nil)
+	_ offering.Source = (*Provider)(nil)
+)
 
 // New returns a Provider. It calls nothing yet.
 func New(cfg Config) (*Provider, error) {

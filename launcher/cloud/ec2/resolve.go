@@ -1,13 +1,11 @@
 package ec2
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -65,6 +63,22 @@ func (p *Provider) resolution(ctx context.Context, class *v1alpha1.EC2NodeClass,
 	return r, nil
 }
 
+// usable returns what the class stands for when nodes can be made of it. A class that
+// could not be used is looked at again sooner.
+func (p *Provider) usable(ctx context.Context, class *v1alpha1.EC2NodeClass, maxAge time.Duration) (resolution, error) {
+	r, err := p.resolution(ctx, class, maxAge)
+	if err == nil && r.err() != nil && maxAge > resolveMaxAge {
+		r, err = p.resolution(ctx, class, resolveMaxAge)
+	}
+	if err != nil {
+		return resolution{}, err
+	}
+	if err := r.err(); err != nil {
+		return resolution{}, fmt.Errorf("class %q: %w", nameOf(class), err)
+	}
+	return r, nil
+}
+
 // resolutionKey is equal for classes that resolve to the same.
 func resolutionKey(spec v1alpha1.EC2NodeClassSpec) string {
 	key, err := json.Marshal([]any{spec.AMISelectorTerms, spec.SubnetSelectorTerms, spec.SecurityGroupSelectorTerms})
@@ -115,14 +129,13 @@ func (p *Provider) resolve(ctx context.Context, spec v1alpha1.EC2NodeClassSpec) 
 func (p *Provider) findSubnets(ctx context.Context, terms []v1alpha1.SubnetSelectorTerm) ([]subnet, error) {
 	queries := p.discoveryFilters()
 	if len(terms) > 0 {
-		var q [][]types.Filter
+		var selected [][]types.Filter
 		for _, t := range terms {
-			q = append(q, selector(t.Tags, "subnet-id", t.ID))
+			selected = append(selected, selector(t.Tags, "subnet-id", t.ID))
 		}
-		queries = union(q)
+		queries = alternatives{selected}
 	}
-	found, err := firstFound(queries, func(filters []types.Filter) ([]types.Subnet, error) {
-		var all []types.Subnet
+	found, err := firstFound(queries, func(filters []types.Filter) (all []types.Subnet, err error) {
 		pages := ec2.NewDescribeSubnetsPaginator(p.ec2, &ec2.DescribeSubnetsInput{Filters: filters})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
@@ -174,18 +187,17 @@ func preferPrivate(found []types.Subnet) []types.Subnet {
 func (p *Provider) findGroups(ctx context.Context, terms []v1alpha1.SecurityGroupSelectorTerm) ([]v1alpha1.SecurityGroup, error) {
 	queries := p.discoveryFilters()
 	if len(terms) > 0 {
-		var q [][]types.Filter
+		var selected [][]types.Filter
 		for _, t := range terms {
 			f := selector(t.Tags, "group-id", t.ID)
 			if t.Name != "" {
 				f = append(f, filter("group-name", t.Name))
 			}
-			q = append(q, f)
+			selected = append(selected, f)
 		}
-		queries = union(q)
+		queries = alternatives{selected}
 	}
-	found, err := firstFound(queries, func(filters []types.Filter) ([]types.SecurityGroup, error) {
-		var all []types.SecurityGroup
+	found, err := firstFound(queries, func(filters []types.Filter) (all []types.SecurityGroup, err error) {
 		pages := ec2.NewDescribeSecurityGroupsPaginator(p.ec2, &ec2.DescribeSecurityGroupsInput{Filters: filters})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
@@ -208,75 +220,6 @@ func (p *Provider) findGroups(ctx context.Context, terms []v1alpha1.SecurityGrou
 		return nil, nothingFound("security group", "securityGroupSelectorTerms", len(terms) > 0, p.cfg.Cluster.Name)
 	}
 	return groups, nil
-}
-
-// alternatives are queries of which the first that finds anything counts; the filters
-// of one are asked for one after the other and what they find is put together.
-type alternatives [][][]types.Filter
-
-func union(queries [][]types.Filter) alternatives { return alternatives{queries} }
-
-// discoveryFilters find what belongs to the cluster when a class does not say: what is
-// marked for it by hand, else what carries the tag that all tools for EKS set.
-func (p *Provider) discoveryFilters() alternatives {
-	name := p.cfg.Cluster.Name
-	return alternatives{
-		{{filter("tag:"+tagDiscovery, name)}},
-		{{filter("tag:kubernetes.io/cluster/"+name, "owned", "shared")}},
-	}
-}
-
-func firstFound[T any](queries alternatives, ask func([]types.Filter) ([]T, error)) ([]T, error) {
-	for _, q := range queries {
-		var found []T
-		for _, filters := range q {
-			some, err := ask(filters)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, some...)
-		}
-		if len(found) > 0 {
-			return found, nil
-		}
-	}
-	return nil, nil
-}
-
-// selector returns the filters of one term. They are sorted, so that equal terms make equal calls.
-func selector(tags map[string]string, idFilter, id string) []types.Filter {
-	var filters []types.Filter
-	for key, value := range tags {
-		if value == "*" {
-			filters = append(filters, filter("tag-key", key))
-		} else {
-			filters = append(filters, filter("tag:"+key, value))
-		}
-	}
-	if id != "" {
-		filters = append(filters, filter(idFilter, id))
-	}
-	slices.SortFunc(filters, func(a, b types.Filter) int {
-		return cmp.Or(strings.Compare(*a.Name, *b.Name), slices.Compare(a.Values, b.Values))
-	})
-	return filters
-}
-
-func filter(name string, values ...string) types.Filter {
-	return types.Filter{Name: aws.String(name), Values: values}
-}
-
-func sortedUnique[T any](s []T, key func(T) string) []T {
-	slices.SortFunc(s, func(a, b T) int { return strings.Compare(key(a), key(b)) })
-	return slices.CompactFunc(s, func(a, b T) bool { return key(a) == key(b) })
-}
-
-func nothingFound(what, field string, selected bool, cluster string) error {
-	if selected {
-		return fmt.Errorf("%w: no %s matches spec.%s", cloud.ErrInvalid, what, field)
-	}
-	return fmt.Errorf("%w: no %s is tagged %s: %s or kubernetes.io/cluster/%s; tag some, or set spec.%s",
-		cloud.ErrInvalid, what, tagDiscovery, cluster, cluster, field)
 }
 
 // err says what keeps the class from being used; nil when it can be. It wraps

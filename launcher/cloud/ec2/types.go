@@ -39,10 +39,7 @@ type typeInfo struct {
 
 // Types lists the instance types that an image of the class runs on, with an offering for every zone the class has a subnet in and every way it can be paid there.
 func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
-	r, err := p.resolution(ctx, class, resolveMaxAge)
-	if err == nil {
-		err = r.err()
-	}
+	r, err := p.usable(ctx, class, resolveMaxAge)
 	if err != nil {
 		return nil, err
 	}
