@@ -1,0 +1,154 @@
+package reallocate
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+)
+
+// places are the places in the pools' budgets that this process gave away and that the
+// cache may not show yet. One goroutine uses it. Its zero value is ready for use.
+type places struct {
+	seeded bool
+	taken  map[string]place // by claim name
+}
+
+type place struct {
+	claim   types.UID
+	settled time.Time // when the node's taint is old enough; zero until it is tainted
+	deleted bool      // the claim's deletion was asked for
+}
+
+// take gives the claim a place in its pool's budgets, if there is one; else it says
+// why not. A claim keeps its place until free is called or it is gone.
+func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeClaim, pool *v1alpha1.NodePool) (full string, err error) {
+	if err := p.seed(ctx, e.direct); err != nil {
+		return "", err
+	}
+	var claims v1alpha1.NodeClaimList
+	if err := e.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
+		return "", fmt.Errorf("list nodeclaims: %w", err)
+	}
+	total, leaving := 0, 0
+	for i := range claims.Items {
+		c := &claims.Items[i]
+		if c.Spec.NodePool != pool.Name || !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionRegistered) {
+			continue
+		}
+		total++
+		if c.UID != claim.UID && p.isLeaving(c) {
+			leaving++
+		}
+	}
+	may, err := allowed(pool.Spec.Disruption.Budgets, v1alpha1.ReasonEmpty, total)
+	if err != nil {
+		return "", err
+	}
+	if leaving >= may.nodes {
+		return fmt.Sprintf("pool %s allows %d of its %d nodes to be disrupted at a time (budget %q), %d are", pool.Name, may.nodes, total, may.budget, leaving), nil
+	}
+	if p.taken[claim.Name].claim != claim.UID {
+		p.taken[claim.Name] = place{claim: claim.UID}
+	}
+	return "", nil
+}
+
+// seed reads, once, what the last leader had given away: its last writes may not be in
+// the cache yet.
+func (p *places) seed(ctx context.Context, direct client.Reader) error {
+	if p.seeded {
+		return nil
+	}
+	var claims v1alpha1.NodeClaimList
+	if err := direct.List(ctx, &claims); err != nil {
+		return fmt.Errorf("list nodeclaims: %w", err)
+	}
+	p.taken = map[string]place{}
+	for i := range claims.Items {
+		if c := &claims.Items[i]; p.isLeaving(c) {
+			p.taken[c.Name] = place{claim: c.UID}
+		}
+	}
+	p.seeded = true
+	return nil
+}
+
+// isLeaving tells whether the claim's node is on its way out.
+func (p *places) isLeaving(claim *v1alpha1.NodeClaim) bool {
+	if claim.DeletionTimestamp != nil || p.taken[claim.Name].claim == claim.UID {
+		return true
+	}
+	return isDisrupting(claim)
+}
+
+// settling tells how long to wait until the node's taint is old enough, and whether
+// the claim was deleted, though the cache may not show it yet.
+func (p *places) settling(claim *v1alpha1.NodeClaim, now time.Time) (wait time.Duration, deleted bool) {
+	taken := p.taken[claim.Name]
+	if taken.claim != claim.UID {
+		return 0, false
+	}
+	return max(0, taken.settled.Sub(now)), taken.deleted
+}
+
+// marked notes when the taint, which is on the node now, will be old enough. Only the
+// first call for a place counts.
+func (p *places) marked(claim *v1alpha1.NodeClaim, settled time.Time) {
+	if taken := p.taken[claim.Name]; taken.settled.IsZero() {
+		taken.settled = settled
+		p.taken[claim.Name] = taken
+	}
+}
+
+// deleted notes that the claim is on its way out.
+func (p *places) deleted(claim *v1alpha1.NodeClaim) {
+	taken := p.taken[claim.Name]
+	taken.deleted = true
+	p.taken[claim.Name] = taken
+}
+
+// free gives the claim's place back.
+func (p *places) free(claim string) { delete(p.taken, claim) }
+
+// waiting holds the claims that a budget keeps, so that they are looked at when a node
+// of their pool is gone. Its zero value is ready for use; it is safe for concurrent use.
+type waiting struct {
+	mu     sync.Mutex
+	poolOf map[string]string // by claim name
+}
+
+func (w *waiting) add(claim *v1alpha1.NodeClaim) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.poolOf == nil {
+		w.poolOf = map[string]string{}
+	}
+	w.poolOf[claim.Name] = claim.Spec.NodePool
+}
+
+func (w *waiting) remove(claim string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.poolOf, claim)
+}
+
+// some names a few claims that wait for a place in the pool.
+func (w *waiting) some(pool string) []string {
+	const few = 10
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for name, of := range w.poolOf {
+		if of == pool && len(names) < few {
+			names = append(names, name)
+		}
+	}
+	return names
+}

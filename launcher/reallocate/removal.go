@@ -1,0 +1,180 @@
+package reallocate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
+)
+
+// disruptedTaint keeps new pods off a node that is on its way out.
+var disruptedTaint = corev1.Taint{Key: v1alpha1.DisruptedTaintKey, Effect: corev1.TaintEffectNoSchedule}
+
+// remove takes an empty node one step closer to its end: taint, look again, delete its
+// claim. It returns how long to wait until the next step; zero to wait for an event.
+func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool) (time.Duration, error) {
+	if wait, deleted := e.places.settling(claim, e.clock.Now()); wait > 0 || deleted {
+		return wait, nil
+	}
+	fresh := &corev1.Node{}
+	if err := e.direct.Get(ctx, client.ObjectKeyFromObject(node), fresh); err != nil {
+		return 0, client.IgnoreNotFound(err)
+	}
+	if fresh.UID != node.UID || fresh.DeletionTimestamp != nil {
+		return 0, nil
+	}
+	why, err := e.occupied(ctx, e.direct, claim, fresh)
+	if err != nil {
+		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+	}
+	if why != "" {
+		return 0, e.keep(ctx, claim, fresh, why)
+	}
+	who, err := e.protected(ctx, claim, fresh)
+	if err != nil {
+		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+	}
+	if who != "" {
+		return 0, e.block(ctx, claim, fresh, reasonDoNotDisrupt, who+" is annotated "+v1alpha1.DoNotDisruptAnnotation)
+	}
+	full, err := e.places.take(ctx, e, claim, pool)
+	if err != nil {
+		return 0, fmt.Errorf("pool %s: %w", pool.Name, err)
+	}
+	if full != "" {
+		e.waiting.add(claim)
+		return e.retry, e.block(ctx, claim, fresh, reasonBudget, full)
+	}
+	e.waiting.remove(claim.Name)
+	if wait, err := e.mark(ctx, claim, fresh); err != nil || wait > 0 {
+		return wait, client.IgnoreNotFound(err)
+	}
+	return 0, e.delete(ctx, claim, fresh)
+}
+
+// protected names what forbids to disrupt the node; empty when nothing does. A pod
+// that does not keep its node from being empty, a DaemonSet's, can still forbid it.
+func (e *emptiness) protected(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
+	if node.Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" {
+		return "node " + node.Name, nil
+	}
+	if claim.Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" {
+		return "nodeclaim " + claim.Name, nil
+	}
+	pods, err := cluster.PodsOn(ctx, e.client, node.Name)
+	if err != nil {
+		return "", err
+	}
+	for i := range pods {
+		if pods[i].Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" && !cluster.IsFinished(&pods[i]) {
+			return "pod " + podName(&pods[i]), nil
+		}
+	}
+	return "", nil
+}
+
+// block says on claim and node, once a reason, what keeps an empty node, and gives up
+// a removal that had begun.
+func (e *emptiness) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, reason, message string) error {
+	if isDisrupting(claim) {
+		if err := e.untaint(ctx, node); err != nil {
+			return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+		}
+	}
+	if empty := emptyCondition(claim); empty == nil || empty.Reason != reason {
+		_, err := e.setEmpty(ctx, claim, metav1.ConditionTrue, reason, message, e.clock.Now())
+		if err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		log.FromContext(ctx).Info("empty node stays", "node", node.Name, "reason", reason, "message", message)
+		e.recorder.Eventf(node, claim, corev1.EventTypeNormal, "DisruptionBlocked", "Keep", "Empty, but not removed: %s", message)
+	}
+	e.places.free(claim.Name)
+	return nil
+}
+
+// mark taints the node and tells how long to wait until no pod can be on its way to it
+// any more; zero when that is over. The condition is written first: it says who put
+// the taint there, to whoever goes on after a crash.
+func (e *emptiness) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
+	_, err := e.setEmpty(ctx, claim, metav1.ConditionTrue, reasonDisrupting, "empty for its pool's consolidateAfter; being removed", e.clock.Now())
+	if err != nil {
+		return 0, err
+	}
+	if err := e.taint(ctx, node); err != nil {
+		return 0, err
+	}
+	e.places.marked(claim, e.clock.Now().Add(e.settle))
+	wait, _ := e.places.settling(claim, e.clock.Now())
+	return wait, nil
+}
+
+// delete asks for the claim's end.
+func (e *emptiness) delete(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
+	err := e.client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("nodeclaim %s: delete: %w", claim.Name, err)
+	}
+	e.places.deleted(claim) // its place is taken until it is gone
+	log.FromContext(ctx).Info("removing empty node", "node", node.Name, "pool", claim.Spec.NodePool, "instance", claim.Status.InstanceID,
+		"type", claim.Status.InstanceType, "zone", claim.Status.Zone, "price", claim.Status.Price)
+	e.metrics.disruptions.WithLabelValues(string(v1alpha1.ReasonEmpty)).Inc()
+	return nil
+}
+
+func (e *emptiness) taint(ctx context.Context, node *corev1.Node) error {
+	return e.updateTaints(ctx, node, func(taints []corev1.Taint) []corev1.Taint {
+		if slices.ContainsFunc(taints, isDisrupted) {
+			return taints
+		}
+		return append(taints, disruptedTaint)
+	})
+}
+
+func (e *emptiness) untaint(ctx context.Context, node *corev1.Node) error {
+	return e.updateTaints(ctx, node, func(taints []corev1.Taint) []corev1.Taint {
+		return slices.DeleteFunc(taints, isDisrupted)
+	})
+}
+
+func isDisrupted(t corev1.Taint) bool { return t.MatchTaint(&disruptedTaint) }
+
+// updateTaints changes the taints of the node's newest version. They are replaced as a
+// whole, which others do too: hence the lock.
+func (e *emptiness) updateTaints(ctx context.Context, node *corev1.Node, change func([]corev1.Taint) []corev1.Taint) error {
+	base := node.DeepCopy()
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		next := base.DeepCopy()
+		next.Spec.Taints = change(next.Spec.Taints)
+		if len(next.Spec.Taints) == len(base.Spec.Taints) {
+			return nil
+		}
+		err := e.client.Patch(ctx, next, client.StrategicMergeFrom(base, client.MergeFromWithOptimisticLock{}))
+		if apierrors.IsConflict(err) {
+			if gone := e.direct.Get(ctx, client.ObjectKeyFromObject(node), base); gone != nil {
+				return gone
+			}
+			return err // makes RetryOnConflict try again
+		}
+		return err
+	})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("node %s: write taints: %w", node.Name, err)
+	}
+	return nil
+}
+
+func podName(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }

@@ -1,0 +1,278 @@
+package reallocate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
+)
+
+// Names of the field indexes that this package registers.
+const (
+	fieldNominated   = "status.nominatedNodeName"
+	fieldReservedPod = "spec.pods.uid"
+)
+
+// reconcileTimeout bounds one decision: the next one waits for it.
+const reconcileTimeout = 15 * time.Second
+
+// metrics are the package's instruments.
+type metrics struct{ disruptions *prometheus.CounterVec }
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{disruptions: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "slipway_disruptions_total",
+		Help: "Nodes that the launcher removed of its own will, by reason.",
+	}, []string{"reason"})}
+	m.disruptions.WithLabelValues(string(v1alpha1.ReasonEmpty))
+	if err := r.Register(m.disruptions); err != nil {
+		return nil, fmt.Errorf("register metrics of reallocate: %w", err)
+	}
+	return m, nil
+}
+
+// SetupWithManager adds the slow loop to the manager. The manager's scheme must know
+// v1alpha1, and cluster.Index must have been called on its cache.
+func SetupWithManager(mgr manager.Manager, cfg Config) error {
+	if err := cfg.setDefaults(); err != nil {
+		return err
+	}
+	m, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return err
+	}
+	if err := index(mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	e := newEmptiness(mgr.GetClient(), mgr.GetAPIReader(), cfg, m)
+	err = ctrl.NewControllerManagedBy(mgr).
+		Named("reallocate.emptiness").
+		For(&v1alpha1.NodeClaim{}).
+		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: e.placeFreed}).
+		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(e.claimsOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(e.claimOfNode), builder.WithPredicates(nodeChanges())).
+		Watches(&corev1.Pod{}, e.podHandler()).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 1, // budgets: see places
+			ReconciliationTimeout:   reconcileTimeout,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
+			LogConstructor: func(req *reconcile.Request) logr.Logger {
+				logger := mgr.GetLogger().WithName("reallocate.emptiness")
+				if req == nil {
+					return logger
+				}
+				return logger.WithValues("nodeclaim", req.Name)
+			},
+		}).
+		Complete(e)
+	if err != nil {
+		return fmt.Errorf("set up emptiness: %w", err)
+	}
+	return nil
+}
+
+func newEmptiness(c client.Client, direct client.Reader, cfg Config, m *metrics) *emptiness {
+	return &emptiness{
+		client:   c,
+		direct:   direct,
+		recorder: cfg.Recorder,
+		clock:    cfg.Clock,
+		metrics:  m,
+		settle:   cfg.SettleTime,
+		retry:    cfg.RetryBlocked,
+	}
+}
+
+// index registers the field indexes of this package.
+func index(indexer client.FieldIndexer) error {
+	for _, ix := range []struct {
+		obj    client.Object
+		field  string
+		values client.IndexerFunc
+	}{
+		{&corev1.Pod{}, fieldNominated, nominatedTo},
+		{&v1alpha1.NodeClaim{}, fieldReservedPod, reservedPods},
+	} {
+		if err := indexer.IndexField(context.Background(), ix.obj, ix.field, ix.values); err != nil {
+			return fmt.Errorf("index %T by %s: %w", ix.obj, ix.field, err)
+		}
+	}
+	return nil
+}
+
+func nominatedTo(o client.Object) []string {
+	if n := o.(*corev1.Pod).Status.NominatedNodeName; n != "" {
+		return []string{n}
+	}
+	return nil
+}
+
+func reservedPods(o client.Object) []string {
+	var uids []string
+	for _, p := range o.(*v1alpha1.NodeClaim).Spec.Pods {
+		uids = append(uids, string(p.UID))
+	}
+	return uids
+}
+
+// nodeChanges lets through what bears on a node's removal, not its heartbeats.
+func nodeChanges() predicate.Predicate {
+	return predicate.Funcs{
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			was, is := e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node)
+			return !maps.Equal(was.Annotations, is.Annotations) || was.Spec.ProviderID != is.Spec.ProviderID ||
+				!equality.Semantic.DeepEqual(was.Spec.Taints, is.Spec.Taints)
+		},
+	}
+}
+
+// podHandler has claims looked at when a pod takes or leaves a place: on a node, by a
+// nomination, or reserved. It notes when pods leave nodes.
+func (e *emptiness) podHandler() handler.Funcs {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	enqueue := func(ctx context.Context, pod *corev1.Pod, q queue) {
+		for _, req := range e.claimsOfPod(ctx, pod) {
+			q.Add(req)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, ev event.CreateEvent, q queue) {
+			enqueue(ctx, ev.Object.(*corev1.Pod), q)
+		},
+		DeleteFunc: func(ctx context.Context, ev event.DeleteEvent, q queue) {
+			pod := ev.Object.(*corev1.Pod)
+			e.noteLeaving(ctx, pod)
+			enqueue(ctx, pod, q)
+		},
+		UpdateFunc: func(ctx context.Context, ev event.UpdateEvent, q queue) {
+			was, is := ev.ObjectOld.(*corev1.Pod), ev.ObjectNew.(*corev1.Pod)
+			if cluster.IsFinished(is) && !cluster.IsFinished(was) {
+				e.noteLeaving(ctx, is)
+			}
+			if movesPlace(was, is) {
+				enqueue(ctx, was, q)
+				enqueue(ctx, is, q)
+			}
+		},
+	}
+}
+
+// movesPlace tells whether an update bears on whether nodes are empty, or may go.
+func movesPlace(was, is *corev1.Pod) bool {
+	return was.Spec.NodeName != is.Spec.NodeName ||
+		was.Status.NominatedNodeName != is.Status.NominatedNodeName ||
+		cluster.IsFinished(was) != cluster.IsFinished(is) ||
+		(was.DeletionTimestamp == nil) != (is.DeletionTimestamp == nil) ||
+		was.Annotations[v1alpha1.DoNotDisruptAnnotation] != is.Annotations[v1alpha1.DoNotDisruptAnnotation]
+}
+
+// noteLeaving notes that a pod left its node, if that still is one.
+func (e *emptiness) noteLeaving(ctx context.Context, pod *corev1.Pod) {
+	if pod.Spec.NodeName == "" || cluster.IsDaemonPod(pod) {
+		return
+	}
+	if err := e.client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, &corev1.Node{}); err == nil {
+		e.episodes.podLeft(pod.Spec.NodeName, e.clock.Now())
+	}
+}
+
+// claimOfNode maps a Node to the claim of its instance.
+func (e *emptiness) claimOfNode(ctx context.Context, o client.Object) []reconcile.Request {
+	node := o.(*corev1.Node)
+	if node.Spec.ProviderID == "" {
+		return nil
+	}
+	claim, err := cluster.ClaimByProviderID(ctx, e.client, node.Spec.ProviderID)
+	if err != nil {
+		log.FromContext(ctx).Error(err, "cannot tell whose a node is", "node", node.Name)
+		return nil
+	}
+	if claim == nil {
+		return nil
+	}
+	return requests(claim.Name)
+}
+
+// claimsOfPod maps a pod to the claims of the nodes that it is on, nominated to, or
+// has a reservation on.
+func (e *emptiness) claimsOfPod(ctx context.Context, o client.Object) []reconcile.Request {
+	pod := o.(*corev1.Pod)
+	var all []reconcile.Request
+	for _, name := range []string{pod.Spec.NodeName, pod.Status.NominatedNodeName} {
+		if name == "" {
+			continue
+		}
+		node := &corev1.Node{}
+		if err := e.client.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
+			continue // no such node (yet): nothing of it to remove
+		}
+		all = append(all, e.claimOfNode(ctx, node)...)
+	}
+	var reserving v1alpha1.NodeClaimList
+	err := e.client.List(ctx, &reserving, client.MatchingFields{fieldReservedPod: string(pod.UID)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		log.FromContext(ctx).Error(err, "cannot tell where a pod has a reservation", "pod", podName(pod))
+	}
+	for i := range reserving.Items {
+		all = append(all, requests(reserving.Items[i].Name)...)
+	}
+	return all
+}
+
+// claimsOfPool maps a pool to its claims.
+func (e *emptiness) claimsOfPool(ctx context.Context, o client.Object) []reconcile.Request {
+	var claims v1alpha1.NodeClaimList
+	if err := e.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "cannot tell which claims a pool has", "pool", o.GetName())
+		return nil
+	}
+	var names []string
+	for i := range claims.Items {
+		if claims.Items[i].Spec.NodePool == o.GetName() {
+			names = append(names, claims.Items[i].Name)
+		}
+	}
+	return requests(names...)
+}
+
+// placeFreed has claims looked at that waited for a place in the budget of a pool that
+// has a node less.
+func (e *emptiness) placeFreed(_ context.Context, ev event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	claim := ev.Object.(*v1alpha1.NodeClaim)
+	e.episodes.end(claim.Name, claim.Status.NodeName)
+	for _, req := range requests(e.waiting.some(claim.Spec.NodePool)...) {
+		queue.Add(req)
+	}
+}
+
+func requests(names ...string) []reconcile.Request {
+	return slices.Collect(func(yield func(reconcile.Request) bool) {
+		for _, name := range names {
+			if !yield(reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}) {
+				return
+			}
+		}
+	})
+}
