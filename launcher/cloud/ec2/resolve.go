@@ -168,14 +168,15 @@ func (p *Provider) findSubnets(ctx context.Context, terms []v1alpha1.SubnetSelec
 	return subnets, nil
 }
 
-// preferPrivate keeps, of discovered subnets, those marked for internal load
-// balancers when there are any: nodes in a public subnet without a public address
+// preferPrivate keeps, of discovered subnets, those marked for internal load balancers
+// (or by hand) when there are any: nodes in a public subnet without a public address
 // cannot reach anything.
 // https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html
 func preferPrivate(found []types.Subnet) []types.Subnet {
 	private := slices.DeleteFunc(slices.Clone(found), func(s types.Subnet) bool {
 		return !slices.ContainsFunc(s.Tags, func(t types.Tag) bool {
-			return aws.ToString(t.Key) == "kubernetes.io/role/internal-elb"
+			key := aws.ToString(t.Key)
+			return key == "kubernetes.io/role/internal-elb" || key == tagDiscovery
 		})
 	})
 	if len(private) > 0 {

@@ -26,10 +26,14 @@ func (p *Provider) discoveryFilters() alternatives {
 	}
 }
 
+// firstFound asks for one alternative after the other until something is found.
 func firstFound[T any](queries alternatives, ask func([]types.Filter) ([]T, error)) ([]T, error) {
 	for _, q := range queries {
 		var found []T
 		for _, filters := range q {
+			if len(filters) == 0 { // would find everything in the account
+				return nil, fmt.Errorf("%w: a selector term is empty", cloud.ErrInvalid)
+			}
 			some, err := ask(filters)
 			if err != nil {
 				return nil, err
