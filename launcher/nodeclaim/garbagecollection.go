@@ -58,21 +58,20 @@ func newCollector(s store, cfg Config, m *metrics, logger logr.Logger) *collecto
 // crashed, and then every period until ctx ends.
 func (g *collector) Start(ctx context.Context) error {
 	ctx = log.IntoContext(ctx, g.logger)
-	wait := time.Duration(0)
 	for {
+		if err := g.collect(ctx); err != nil && ctx.Err() == nil {
+			g.logger.Error(err, "garbage collection incomplete, will go on next time")
+		}
+		wait := g.every
+		if len(g.missed) > 0 {
+			wait = min(wait, g.settle/2) // look a second time soon
+		}
 		timer := g.timers.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
 		case <-timer.C():
-		}
-		if err := g.collect(ctx); err != nil && ctx.Err() == nil {
-			g.logger.Error(err, "garbage collection incomplete, will go on next time")
-		}
-		wait = g.every
-		if len(g.missed) > 0 {
-			wait = min(wait, g.settle/2) // look a second time soon
 		}
 	}
 }

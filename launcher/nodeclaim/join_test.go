@@ -1,0 +1,116 @@
+package nodeclaim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+)
+
+func TestRegistration(t *testing.T) {
+	w := newWorld(t, newClaim(launched), newNode(func(n *corev1.Node) {
+		n.Labels = map[string]string{"team": "of the node's own", corev1.LabelTopologyZone: "us-east-1a"}
+	}))
+	w.reconcile(w.join, "a")
+
+	node, claim := w.node("node-a"), w.claim("a")
+	if !controllerutil.ContainsFinalizer(node, v1alpha1.TerminationFinalizer) {
+		t.Error("node has no finalizer")
+	}
+	if len(node.OwnerReferences) != 1 || node.OwnerReferences[0].UID != claim.UID || !*node.OwnerReferences[0].BlockOwnerDeletion {
+		t.Errorf("owner references %v", node.OwnerReferences)
+	}
+	want := map[string]string{
+		"team": "of the node's own", corev1.LabelTopologyZone: "us-east-1a", corev1.LabelInstanceTypeStable: "m5.large",
+		v1alpha1.LabelNodePool: "default", v1alpha1.LabelCapacityType: "on-demand",
+	}
+	if diff := cmp.Diff(want, node.Labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(claim.Spec.Taints, node.Spec.Taints); diff != "" {
+		t.Errorf("taints (-want +got):\n%s", diff)
+	}
+	if got := claim.Status.Allocatable.Cpu().String(); got != "1900m" {
+		t.Errorf("allocatable cpu %s", got)
+	}
+	if got := condition(claim, v1alpha1.ConditionRegistered); got != "True Registered" {
+		t.Errorf("Registered is %q", got)
+	}
+	// The GPU's device plugin registers later, so its absence is no shortfall.
+	if diff := cmp.Diff([]string{"m5.large ami-1 cpu 2→1900m, 1 resources"}, w.catalog.learnt); diff != "" {
+		t.Errorf("learnt (-want +got):\n%s", diff)
+	}
+}
+
+func TestRegistrationIgnoresStranger(t *testing.T) {
+	w := newWorld(t, newClaim(launched), newNode(func(n *corev1.Node) { n.Spec.ProviderID = "aws:///us-east-1a/i-other" }))
+	w.join.timeout = 2 * time.Hour
+	if result := w.reconcile(w.join, "a"); result.RequeueAfter <= 0 {
+		t.Error("timeout not awaited")
+	}
+	if n := w.node("node-a"); len(n.Finalizers)+len(n.OwnerReferences) > 0 {
+		t.Errorf("stranger adopted: %v", n.ObjectMeta)
+	}
+	w.clock.Step(2 * time.Hour)
+	w.reconcile(w.join, "a")
+	claim := w.claim("a")
+	if got := condition(claim, v1alpha1.ConditionRegistered); got != "False RegistrationTimeout" || claim.DeletionTimestamp == nil {
+		t.Errorf("Registered is %q, deletion timestamp %v", got, claim.DeletionTimestamp)
+	}
+	if w.events.count("NodeClaim RegistrationTimeout") != 1 {
+		t.Errorf("events %v", w.events.events)
+	}
+}
+
+func TestInitialization(t *testing.T) {
+	startup := corev1.Taint{Key: "cni", Effect: corev1.TaintEffectNoExecute}
+	for _, tt := range []struct {
+		name  string
+		claim func(*v1alpha1.NodeClaim)
+		node  func(*corev1.Node)
+		want  string
+	}{
+		{name: "ready", want: "True Initialized"},
+		{name: "not ready", want: "Unknown NodeNotReady", node: func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse }},
+		{name: "start-up taint", want: "Unknown StartupTaintsRemain", node: func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{startup} }},
+		{name: "not-ready taint", want: "Unknown StartupTaintsRemain", node: func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}}
+		}},
+		{name: "GPU not registered", want: "Unknown ResourcesNotRegistered", claim: func(c *v1alpha1.NodeClaim) {
+			c.Spec.Requests["nvidia.com/gpu"] = resource.MustParse("1")
+		}},
+		{name: "nothing requested of an absent resource", want: "True Initialized", claim: func(c *v1alpha1.NodeClaim) {
+			c.Spec.Requests["nvidia.com/gpu"] = resource.MustParse("0")
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			claim := newClaim(launched)
+			claim.Spec.StartupTaints = []corev1.Taint{startup}
+			if tt.claim != nil {
+				tt.claim(claim)
+			}
+			w := newWorld(t, claim, newNode(tt.node))
+			w.reconcile(w.join, "a")
+			if got := condition(w.claim("a"), v1alpha1.ConditionInitialized); got != tt.want {
+				t.Errorf("Initialized is %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCatalogIsTaughtAgainAfterRestart(t *testing.T) {
+	w := newWorld(t, newClaim(launched), newNode(nil))
+	for range 3 {
+		w.reconcile(w.join, "a")
+	}
+	w.join.taught = taught{}
+	w.reconcile(w.join, "a")
+	if len(w.catalog.learnt) != 2 {
+		t.Errorf("learnt %v", w.catalog.learnt)
+	}
+}

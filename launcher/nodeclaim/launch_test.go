@@ -1,0 +1,299 @@
+package nodeclaim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
+	"github.com/slipway-dev/slipway/launcher/offering"
+)
+
+func TestLaunchRecordsWhatWasBought(t *testing.T) {
+	w := newWorld(t, newClaim(func(c *v1alpha1.NodeClaim) { c.Finalizers = nil }))
+	full := offering.Key{InstanceType: "m5.xlarge", Zone: "us-east-1b", CapacityType: "spot"}
+	w.cloud.unavailable = []offering.Key{full}
+	w.reconcile(w.launch, "a")
+
+	claim := w.claim("a")
+	if got := condition(claim, v1alpha1.ConditionLaunched); got != "True Launched" {
+		t.Errorf("Launched is %q", got)
+	}
+	s := claim.Status
+	got := []string{s.InstanceID, s.ProviderID, s.NodeName, s.ImageID, s.InstanceType, s.Zone, s.CapacityType, s.Price.String(), s.Allocatable.Cpu().String()}
+	want := []string{"i-a", "aws:///us-east-1a/i-a", "node-a", "ami-1", "m5.large", "us-east-1a", "on-demand", "96m", "2"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{v1alpha1.TerminationFinalizer}, claim.Finalizers); diff != "" {
+		t.Errorf("finalizers (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]offering.Key{full}, w.catalog.unavailable); diff != "" {
+		t.Errorf("unavailable (-want +got):\n%s", diff)
+	}
+	w.reconcile(w.launch, "a")
+	if n := w.cloud.count("Launch"); n != 1 {
+		t.Errorf("launched %d times", n)
+	}
+}
+
+func TestLaunchFailures(t *testing.T) {
+	capacity := &cloud.CapacityError{
+		Offerings: []offering.Key{{InstanceType: "m5.large", Zone: "us-east-1a", CapacityType: "on-demand"}},
+		Err:       errors.New("InsufficientInstanceCapacity"),
+	}
+	for _, tt := range []struct {
+		name        string
+		err         error
+		want        string // condition Launched; "" when the claim is to be gone
+		unavailable int
+		event       string
+	}{
+		{name: "no capacity", err: fmt.Errorf("launch: %w", capacity), unavailable: 1, event: "NodeClaim InsufficientCapacity"},
+		{name: "no capacity, unnamed", err: cloud.ErrCapacity, unavailable: 2, event: "NodeClaim InsufficientCapacity"},
+		{name: "invalid", err: cloud.ErrInvalid, event: "NodeClaim InvalidRequest"},
+		{name: "denied", err: cloud.ErrDenied, event: "NodeClaim AccessDenied"},
+		{name: "throttled", err: cloud.ErrThrottled, want: "Unknown Throttled"},
+		{name: "unknown", err: errors.New("connection reset"), want: "Unknown LaunchFailing"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, newClaim(nil))
+			w.cloud.beforeBuy = tt.err
+			result := w.reconcile(w.launch, "a")
+			if n := len(w.catalog.unavailable); n != tt.unavailable {
+				t.Errorf("%d offerings marked unavailable, want %d", n, tt.unavailable)
+			}
+			if tt.want != "" {
+				if got := condition(w.claim("a"), v1alpha1.ConditionLaunched); got != tt.want {
+					t.Errorf("Launched is %q, want %q", got, tt.want)
+				}
+				if result.RequeueAfter <= 0 {
+					t.Error("not tried again")
+				}
+				return
+			}
+			if w.claim("a").DeletionTimestamp == nil {
+				t.Error("claim not deleted")
+			}
+			w.reconcile(w.launch, "a") // nothing was bought: it goes at once
+			if c := w.claim("a"); c != nil {
+				t.Errorf("claim still there: %v", c.Status.Conditions)
+			}
+			if w.cloud.count("Launch") != 1 || w.cloud.count("List") != 0 {
+				t.Errorf("calls %v", w.cloud.calls)
+			}
+			if w.events.count(tt.event) != 1 {
+				t.Errorf("events %v, want one %q", w.events.events, tt.event)
+			}
+		})
+	}
+}
+
+func TestLaunchTimeout(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.cloud.beforeBuy = errors.New("connection reset")
+	w.reconcile(w.launch, "a")
+	w.clock.Step(5 * time.Minute)
+	w.reconcile(w.launch, "a")
+	claim := w.claim("a")
+	if got := condition(claim, v1alpha1.ConditionLaunched); got != "False LaunchTimeout" || claim.DeletionTimestamp == nil {
+		t.Errorf("Launched is %q, deletion timestamp %v", got, claim.DeletionTimestamp)
+	}
+}
+
+func TestLaunchWaitsForClass(t *testing.T) {
+	class := &v1alpha1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "gpu"}}
+	w := newWorld(t, newClaim(func(c *v1alpha1.NodeClaim) {
+		c.Spec.NodeClassRef = &v1alpha1.NodeClassReference{Name: "gpu"}
+	}))
+	step := func(want string, launches int) {
+		t.Helper()
+		w.reconcile(w.launch, "a")
+		if got := condition(w.claim("a"), v1alpha1.ConditionLaunched); got != want || w.cloud.count("Launch") != launches {
+			t.Errorf("Launched is %q after %d launches, want %q after %d", got, w.cloud.count("Launch"), want, launches)
+		}
+	}
+	step("Unknown NodeClassNotFound", 0)
+	w.create(class)
+	step("Unknown NodeClassNotReady", 0)
+	want := []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "a"}}}
+	if diff := cmp.Diff(want, w.launch.waitingForClass(t.Context(), class)); diff != "" {
+		t.Errorf("woken by class (-want +got):\n%s", diff)
+	}
+	class.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready"}}
+	if err := w.client.Update(t.Context(), class); err != nil {
+		t.Fatal(err)
+	}
+	step("True Launched", 1)
+}
+
+func TestLaunchSurvivesLostStatusWrite(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.hooks.statusPatch = func(client.Object) error { return errors.New("API server is down") }
+	if _, err := w.launch.Reconcile(t.Context(), request("a")); err == nil {
+		t.Fatal("no error")
+	}
+	w.hooks.statusPatch = nil
+	w.reconcile(w.launch, "a")
+	if got := condition(w.claim("a"), v1alpha1.ConditionLaunched); got != "True Launched" || w.cloud.count("Launch") != 1 {
+		t.Errorf("Launched is %q after %d launches", got, w.cloud.count("Launch"))
+	}
+}
+
+func TestLaunchSurvivesConflict(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.cloud.during = func() { // somebody else writes the claim while it is launched
+		c := w.claim("a")
+		c.Status.Released = []types.UID{"pod-1"}
+		if err := w.client.Status().Update(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+	w.reconcile(w.launch, "a")
+	claim := w.claim("a")
+	if got := condition(claim, v1alpha1.ConditionLaunched); got != "True Launched" || len(claim.Status.Released) != 1 {
+		t.Errorf("Launched is %q, released %v", got, claim.Status.Released)
+	}
+}
+
+func TestLaunchReturnsInstanceOfVanishedClaim(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.cloud.during = func() { // the claim is removed by force while it is launched
+		c := w.claim("a")
+		c.Finalizers = nil
+		if err := w.client.Update(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+		w.delete(c)
+	}
+	w.reconcile(w.launch, "a")
+	if ids := w.cloud.ids(); len(ids) != 0 {
+		t.Errorf("instances %v are left", ids)
+	}
+}
+
+func TestAbandon(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before func(*world)
+		bought bool
+	}{
+		{name: "never launched", before: func(*world) {}},
+		{name: "answer lost before buying", before: func(w *world) {
+			w.cloud.beforeBuy = errors.New("connection reset")
+			w.reconcile(w.launch, "a")
+		}},
+		{name: "answer lost after buying", bought: true, before: func(w *world) {
+			w.cloud.afterBuy = errors.New("connection reset")
+			w.reconcile(w.launch, "a")
+		}},
+		{name: "answer lost, reads lag", bought: true, before: func(w *world) {
+			w.cloud.afterBuy = errors.New("connection reset")
+			w.reconcile(w.launch, "a")
+			w.cloud.hidden = true
+		}},
+		{name: "crash after buying", bought: true, before: func(w *world) {
+			if _, err := w.cloud.Launch(t.Context(), w.claim("a"), nil); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, newClaim(nil))
+			tt.before(w)
+			launches := w.cloud.count("Launch")
+			w.delete(w.claim("a"))
+			result := w.reconcile(w.launch, "a")
+			if result.RequeueAfter > 0 {
+				w.cloud.hidden = false
+				w.clock.Step(result.RequeueAfter)
+				w.reconcile(w.launch, "a")
+			}
+			if n := w.cloud.count("Launch"); n != launches {
+				t.Errorf("launched again")
+			}
+			claim := w.claim("a")
+			if !tt.bought {
+				if claim != nil {
+					t.Errorf("claim still there: %v", claim.Status.Conditions)
+				}
+				if result.RequeueAfter <= 0 {
+					t.Error("let go before the cloud's reads must know")
+				}
+				return
+			}
+			if got := condition(claim, v1alpha1.ConditionLaunched); got != "True Launched" {
+				t.Fatalf("Launched is %q", got)
+			}
+			w.clock.Step(time.Minute)
+			w.reconcile(w.end, "a")
+			w.reconcile(w.end, "a")
+			if ids := w.cloud.ids(); len(ids) != 0 || w.claim("a") != nil {
+				t.Errorf("instances %v, claim %v are left", ids, w.claim("a"))
+			}
+		})
+	}
+}
+
+func TestRejectedThenCrashed(t *testing.T) {
+	w := newWorld(t, newClaim(func(c *v1alpha1.NodeClaim) {
+		c.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: "InsufficientCapacity"}}
+	}))
+	w.reconcile(w.launch, "a")
+	w.reconcile(w.launch, "a")
+	if w.claim("a") != nil || w.cloud.count("Launch") != 0 {
+		t.Errorf("claim %v after %d launches", w.claim("a"), w.cloud.count("Launch"))
+	}
+}
+
+func TestStaleCacheLaunchesNothingTwice(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+	}{
+		{name: "bought"},
+		{name: "rejected", err: cloud.ErrCapacity},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, newClaim(nil))
+			w.launch.client = staleClient{w.client, w.claim("a")}
+			w.cloud.beforeBuy = tt.err
+			for range 3 {
+				w.reconcile(w.launch, "a")
+			}
+			if n := w.cloud.count("Launch"); n != 1 {
+				t.Errorf("launched %d times", n)
+			}
+			if n := len(w.events.events); n != 1 {
+				t.Errorf("events %v, want one", w.events.events)
+			}
+		})
+	}
+}
+
+// staleClient is a cache that has not seen any write to the claim.
+type staleClient struct {
+	client.Client
+	claim *v1alpha1.NodeClaim
+}
+
+func (c staleClient) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	if claim, ok := o.(*v1alpha1.NodeClaim); ok {
+		c.claim.DeepCopyInto(claim)
+		return nil
+	}
+	return c.Client.Get(ctx, key, o, opts...)
+}
+
+func request(name string) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}
+}

@@ -1,0 +1,256 @@
+package nodeclaim
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
+)
+
+// endingWorld has a claim that is being deleted, its node and its instance.
+func endingWorld(t *testing.T, objs ...client.Object) *world {
+	t.Helper()
+	node := newNode(func(n *corev1.Node) { n.Finalizers = []string{v1alpha1.TerminationFinalizer} })
+	w := newWorld(t, append(objs, newClaim(launched), node)...)
+	w.cloud.add(cloud.Instance{ID: "i-a", ClaimUID: "uid-a", ClaimName: "a", LaunchTime: w.clock.Now().Add(-time.Hour)})
+	w.delete(w.claim("a"))
+	return w
+}
+
+func (w *world) podNames() []string {
+	w.t.Helper()
+	var pods corev1.PodList
+	if err := w.client.List(w.t.Context(), &pods); err != nil {
+		w.t.Fatal(err)
+	}
+	var names []string
+	for _, p := range pods.Items {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// gone fails the test unless nothing is left of the claim.
+func (w *world) gone() {
+	w.t.Helper()
+	if c, n, ids := w.claim("a"), w.node("node-a"), w.cloud.ids(); c != nil || n != nil || len(ids) > 0 {
+		w.t.Errorf("left: claim %v, node %v, instances %v", c, n, ids)
+	}
+}
+
+func TestTerminationInOrder(t *testing.T) {
+	w := endingWorld(t, newPod("web", nil))
+	w.cloud.lingers = true
+
+	if result := w.reconcile(w.end, "a"); result.RequeueAfter <= 0 {
+		t.Error("no wait for the evicted pod")
+	}
+	if !hasTaint(w.node("node-a"), &disruptedTaint) {
+		t.Error("node not cordoned")
+	}
+	if len(w.podNames()) != 0 || w.cloud.count("Terminate") != 0 {
+		t.Fatalf("pods %v, calls %v", w.podNames(), w.cloud.calls)
+	}
+	if got := condition(w.claim("a"), v1alpha1.ConditionDraining); got != "True Draining" {
+		t.Errorf("Draining is %q", got)
+	}
+
+	w.reconcile(w.end, "a")
+	if got := condition(w.claim("a"), v1alpha1.ConditionInstanceTerminated); got != "False Terminating" {
+		t.Errorf("InstanceTerminated is %q", got)
+	}
+	w.reconcile(w.end, "a")
+	if w.node("node-a") == nil || w.claim("a") == nil || w.cloud.count("Terminate") != 1 {
+		t.Fatalf("node or claim gone before the instance; calls %v", w.cloud.calls)
+	}
+
+	w.cloud.instances = nil // shut down
+	w.reconcile(w.end, "a")
+	w.gone()
+	for _, event := range []string{"*v1.Node Terminating", "NodeClaim Terminating"} {
+		if w.events.count(event) != 1 {
+			t.Errorf("events %v, want one %q", w.events.events, event)
+		}
+	}
+}
+
+func TestDrainWaitsForPodsOnly(t *testing.T) {
+	daemon := func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "d", UID: "d", Controller: ptr.To(true)}}
+	}
+	for _, tt := range []struct {
+		name  string
+		pod   func(*corev1.Pod)
+		waits bool
+	}{
+		{name: "plain", pod: nil, waits: true},
+		{name: "DaemonSet", pod: daemon},
+		{name: "mirror", pod: func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }},
+		{name: "succeeded", pod: func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }},
+		{name: "failed", pod: func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }},
+		{name: "tolerates all", pod: func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} }},
+		{name: "tolerates the taint", pod: func(p *corev1.Pod) {
+			p.Spec.Tolerations = []corev1.Toleration{{Key: v1alpha1.DisruptedTaintKey, Effect: corev1.TaintEffectNoSchedule}}
+		}},
+		{name: "tolerates another effect", waits: true, pod: func(p *corev1.Pod) {
+			p.Spec.Tolerations = []corev1.Toleration{{Key: v1alpha1.DisruptedTaintKey, Effect: corev1.TaintEffectNoExecute}}
+		}},
+		{name: "tolerates another value", waits: true, pod: func(p *corev1.Pod) {
+			p.Spec.Tolerations = []corev1.Toleration{{Key: v1alpha1.DisruptedTaintKey, Value: "x"}}
+		}},
+		{name: "ending", waits: true, pod: func(p *corev1.Pod) {
+			p.Finalizers, p.DeletionTimestamp = []string{"x/y"}, ptr.To(metav1.Now())
+		}},
+		{name: "stuck ending", pod: func(p *corev1.Pod) {
+			p.Finalizers, p.DeletionTimestamp = []string{"x/y"}, ptr.To(metav1.NewTime(time.Now().Add(-3*time.Minute)))
+		}},
+		{name: "on another node", pod: func(p *corev1.Pod) { p.Spec.NodeName = "node-b" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := endingWorld(t, newPod("p", tt.pod))
+			w.reconcile(w.end, "a")
+			if waits := w.cloud.count("Terminate") == 0; waits != tt.waits {
+				t.Errorf("waits: %v, want %v", waits, tt.waits)
+			}
+		})
+	}
+}
+
+func TestDrainRetriesBlockedEviction(t *testing.T) {
+	w := endingWorld(t, newPod("web", nil))
+	asked, blocked := 0, true
+	w.hooks.evict = func(string) error {
+		asked++
+		if blocked {
+			return apierrors.NewTooManyRequestsError("disruption budget")
+		}
+		return nil
+	}
+	first := w.reconcile(w.end, "a").RequeueAfter
+	w.reconcile(w.end, "a") // an event of another pod: not asked again so soon
+	if asked != 1 {
+		t.Errorf("asked %d times, want 1", asked)
+	}
+	w.clock.Step(first)
+	second := w.reconcile(w.end, "a").RequeueAfter
+	if asked != 2 || second <= first {
+		t.Errorf("asked %d times, waits %s then %s", asked, first, second)
+	}
+	draining := meta.FindStatusCondition(w.claim("a").Status.Conditions, v1alpha1.ConditionDraining)
+	if draining == nil || !strings.Contains(draining.Message, "default/web (its PodDisruptionBudget allows no disruption now)") {
+		t.Errorf("Draining is %v", draining)
+	}
+	blocked = false
+	w.clock.Step(second)
+	w.reconcile(w.end, "a")
+	w.reconcile(w.end, "a")
+	w.reconcile(w.end, "a")
+	w.gone()
+}
+
+func TestDrainSparesProtectedAndCriticalPods(t *testing.T) {
+	w := endingWorld(t,
+		newPod("batch", func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.DoNotDisruptAnnotation: "true"} }),
+		newPod("dns", func(p *corev1.Pod) { p.Spec.Priority = ptr.To[int32](2_000_000_000) }),
+		newPod("web", nil))
+	w.reconcile(w.end, "a")
+	if diff := cmp.Diff([]string{"batch", "dns"}, w.podNames()); diff != "" {
+		t.Errorf("pods left (-want +got):\n%s", diff)
+	}
+	w.delete(newPod("batch", nil)) // it ended by itself
+	w.reconcile(w.end, "a")
+	if names := w.podNames(); len(names) != 0 {
+		t.Errorf("pods left: %v", names)
+	}
+}
+
+func TestDrainEndsByDeadline(t *testing.T) {
+	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	pool.Spec.Template.Spec.TerminationGracePeriod = &metav1.Duration{Duration: 2 * time.Minute}
+	w := endingWorld(t, pool, newPod("web", func(p *corev1.Pod) {
+		p.Finalizers = []string{"x/y"} // never goes
+		p.Annotations = map[string]string{v1alpha1.DoNotDisruptAnnotation: "true"}
+	}))
+	w.reconcile(w.end, "a")
+	w.clock.Step(91 * time.Second) // its 30 s grace period would pass the deadline
+	w.reconcile(w.end, "a")
+	if p := get(t, w.client, newPod("web", nil)); p.DeletionTimestamp == nil || w.cloud.count("Terminate") != 0 {
+		t.Errorf("pod %v, calls %v", p.DeletionTimestamp, w.cloud.calls)
+	}
+	w.clock.Step(30 * time.Second)
+	w.reconcile(w.end, "a")
+	w.reconcile(w.end, "a")
+	w.gone()
+}
+
+func TestDrainOfLostInstanceWaitsForNobody(t *testing.T) {
+	w := endingWorld(t, newPod("web", func(p *corev1.Pod) { p.Finalizers = []string{"x/y"} }))
+	node := w.node("node-a")
+	node.Status.Conditions[0].Status = corev1.ConditionUnknown
+	if err := w.client.Status().Update(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	w.cloud.instances = nil
+	w.reconcile(w.end, "a")
+	w.gone()
+}
+
+func TestTerminationMistrustsEarlyNotFound(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.reconcile(w.launch, "a")
+	w.cloud.hidden = true
+	w.delete(w.claim("a"))
+	result := w.reconcile(w.end, "a")
+	if w.claim("a") == nil || result.RequeueAfter <= 0 {
+		t.Fatal("claim let go though its instance may run")
+	}
+	w.cloud.hidden = false
+	w.clock.Step(result.RequeueAfter)
+	w.reconcile(w.end, "a")
+	w.reconcile(w.end, "a")
+	w.gone()
+}
+
+func TestTerminationRetriesCloud(t *testing.T) {
+	w := endingWorld(t)
+	w.end.provider = failingTerminate{w.cloud}
+	if result := w.reconcile(w.end, "a"); result.RequeueAfter <= 0 || w.claim("a") == nil {
+		t.Error("not tried again")
+	}
+	w.end.provider = w.cloud
+	w.reconcile(w.end, "a")
+	w.reconcile(w.end, "a")
+	w.gone()
+}
+
+type failingTerminate struct{ *fakeCloud }
+
+func (failingTerminate) Terminate(context.Context, string) error { return errors.New("internal error") }
+
+func TestNodeDeletionEndsClaim(t *testing.T) {
+	node := newNode(func(n *corev1.Node) { n.Finalizers = []string{v1alpha1.TerminationFinalizer} })
+	w := newWorld(t, newClaim(launched), node)
+	w.reconcile(w.nodeDel, "node-a")
+	if w.claim("a").DeletionTimestamp != nil {
+		t.Fatal("claim of a living node deleted")
+	}
+	w.delete(w.node("node-a"))
+	w.reconcile(w.nodeDel, "node-a")
+	if w.claim("a").DeletionTimestamp == nil {
+		t.Fatal("claim not deleted")
+	}
+	w.reconcile(w.end, "a")
+	w.gone()
+}
