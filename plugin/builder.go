@@ -1,0 +1,101 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// ErrSeveralProfiles says that more than one profile enables the plugin. Each would keep
+// a ledger of its own and act on the other's pods.
+var ErrSeveralProfiles = errors.New("plugin " + Name + " may be enabled in one profile only")
+
+// firstSync is how long a scheduler that begins to lead waits for the launcher to tell
+// which room is promised. Without the launcher it then schedules what fits.
+const firstSync = 5 * time.Second
+
+// Builder makes the plugin and ties it to the scheduler. The zero value is ready to use.
+type Builder struct {
+	mu     sync.Mutex
+	plugin *Slipway
+}
+
+// New is the plugin's factory; it may be called once. See New.
+func (b *Builder) New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.plugin != nil {
+		return nil, ErrSeveralProfiles
+	}
+	p, err := New(ctx, obj, handle)
+	if err != nil {
+		return nil, err
+	}
+	b.plugin = p.(*Slipway)
+	return p, nil
+}
+
+// Attach prepares a scheduler, before it runs, for what plugins are not asked about: that
+// it begins to schedule, and that there is no node.
+func (b *Builder) Attach(sched *scheduler.Scheduler) {
+	b.mu.Lock()
+	p := b.plugin
+	b.mu.Unlock()
+	if p == nil {
+		return
+	}
+	sched.SchedulePod = withoutNodes(sched.SchedulePod)
+	nextPod := sched.NextPod
+	var once sync.Once
+	sched.NextPod = func(logger klog.Logger) (*framework.QueuedPodInfo, error) {
+		once.Do(func() { p.begin(sched.StopEverything) })
+		return nextPod(logger)
+	}
+}
+
+// begin is called when the scheduler is about to schedule its first pod.
+func (p *Slipway) begin(stop <-chan struct{}) {
+	timer := p.clock.NewTimer(firstSync)
+	defer timer.Stop()
+	select {
+	case <-p.synced:
+	case <-stop:
+	case <-timer.C():
+		p.logger.Info("The launcher was not reached; room it has promised is not known yet", "waited", firstSync)
+	}
+	p.lead()
+}
+
+type schedulePod = func(context.Context, framework.Framework, fwk.CycleState, *framework.QueuedPodInfo) (scheduler.ScheduleResult, error)
+
+// withoutNodes has PostFilter run in a cluster that has no node. The scheduler takes that
+// for an error of its own (schedule_one.go:272), upon which no plugin is called.
+func withoutNodes(next schedulePod) schedulePod {
+	return func(ctx context.Context, f framework.Framework, state fwk.CycleState, info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
+		result, err := next(ctx, f, state, info)
+		if !errors.Is(err, scheduler.ErrNoNodesAvailable) || !enabled(f) {
+			return result, err
+		}
+		return result, &framework.FitError{
+			Pod: info.Pod,
+			Diagnosis: framework.Diagnosis{
+				NodeToStatus:         framework.NewDefaultNodeToStatus(),
+				UnschedulablePlugins: sets.New(Name),
+			},
+		}
+	}
+}
+
+func enabled(f framework.Framework) bool {
+	return slices.ContainsFunc(f.ListPlugins().PostFilter.Enabled, func(p schedulerconfig.Plugin) bool { return p.Name == Name })
+}

@@ -1,0 +1,88 @@
+// Command slipway-scheduler is kube-scheduler with the Slipway plugin. It takes
+// kube-scheduler's flags; its configuration is documented in plugin/config.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/server"
+	"k8s.io/component-base/cli"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/cli/globalflag"
+	basecompatibility "k8s.io/component-base/compatibility"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo"
+	_ "k8s.io/component-base/metrics/prometheus/version"
+	"k8s.io/component-base/term"
+	"k8s.io/component-base/version/verflag"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	configv1 "k8s.io/kubernetes/pkg/scheduler/apis/config/v1"
+
+	"github.com/slipway-dev/slipway/plugin"
+	"github.com/slipway-dev/slipway/plugin/config"
+)
+
+func main() { os.Exit(cli.Run(newCommand())) }
+
+// newCommand is app.NewSchedulerCommand with a run that reaches the scheduler between its
+// setup and its start.
+func newCommand() *cobra.Command {
+	opts := options.NewOptions()
+	cmd := &cobra.Command{
+		Use:               "slipway-scheduler",
+		Long:              "slipway-scheduler assigns pods to nodes as kube-scheduler does, and has nodes launched for pods that fit on none.",
+		Args:              cobra.NoArgs,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return opts.ComponentGlobalsRegistry.Set() },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return run(cmd, opts) },
+	}
+	global := opts.Flags.FlagSet("global")
+	verflag.AddFlags(global)
+	globalflag.AddGlobalFlags(global, cmd.Name(), logs.SkipLoggingConfigurationFlags())
+	for _, flags := range opts.Flags.FlagSets {
+		cmd.Flags().AddFlagSet(flags)
+	}
+	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, *opts.Flags, columns)
+	return cmd
+}
+
+func run(cmd *cobra.Command, opts *options.Options) error {
+	verflag.PrintAndExitIfRequested()
+	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
+	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
+		return fmt.Errorf("logging: %w", err)
+	}
+	cliflag.PrintFlags(cmd.Flags())
+	for _, s := range []*runtime.Scheme{scheme.Scheme, configv1.GetPluginArgConversionScheme()} {
+		if err := config.AddToScheme(s); err != nil {
+			return err
+		}
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := server.SetupSignalHandler()
+	go func() {
+		<-stop
+		cancel()
+	}()
+
+	var builder plugin.Builder
+	cc, sched, err := app.Setup(ctx, opts, app.WithPlugin(plugin.Name, builder.New))
+	if err != nil {
+		return err
+	}
+	builder.Attach(sched)
+	gates.(featuregate.MutableFeatureGate).AddMetrics()
+	opts.ComponentGlobalsRegistry.AddMetrics()
+	return app.Run(ctx, cc, sched)
+}

@@ -1,0 +1,88 @@
+package plugin
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	basemetrics "k8s.io/component-base/metrics"
+
+	"github.com/slipway-dev/slipway/plugin/ledger"
+)
+
+// metrics are the plugin's, among the scheduler's own on its /metrics.
+type metrics struct {
+	handedOver       *basemetrics.Counter
+	reservations     *basemetrics.GaugeVec
+	gateOpen         *basemetrics.CounterVec
+	guardRejections  *basemetrics.Counter
+	rpcs             *basemetrics.CounterVec
+	queueLength      *basemetrics.Gauge
+	readyToBound     *basemetrics.Histogram
+	firstSeenToBound *basemetrics.Histogram
+}
+
+const subsystem = "slipway"
+
+// newMetrics makes the metrics and registers them. In a process with several schedulers,
+// as tests are, the first one's are shown.
+func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error) {
+	m := &metrics{
+		handedOver: basemetrics.NewCounter(&basemetrics.CounterOpts{
+			Subsystem: subsystem, Name: "pods_handed_over_total", StabilityLevel: basemetrics.ALPHA,
+			Help: "Pods handed to the launcher because they fit on no node, counted each time.",
+		}),
+		reservations: basemetrics.NewGaugeVec(&basemetrics.GaugeOpts{
+			Subsystem: subsystem, Name: "reservations", StabilityLevel: basemetrics.ALPHA,
+			Help: "Reservations by state.",
+		}, []string{"state"}),
+		gateOpen: basemetrics.NewCounterVec(&basemetrics.CounterOpts{
+			Subsystem: subsystem, Name: "gate_open_total", StabilityLevel: basemetrics.ALPHA,
+			Help: "Pods let into the scheduling queue, by why.",
+		}, []string{"reason"}),
+		guardRejections: basemetrics.NewCounter(&basemetrics.CounterOpts{
+			Subsystem: subsystem, Name: "guard_rejections_total", StabilityLevel: basemetrics.ALPHA,
+			Help: "Times a node was refused to a pod because its room is promised to others.",
+		}),
+		rpcs: basemetrics.NewCounterVec(&basemetrics.CounterOpts{
+			Subsystem: subsystem, Name: "courier_rpcs_total", StabilityLevel: basemetrics.ALPHA,
+			Help: "Calls to the launcher that have ended.",
+		}, []string{"method", "code"}),
+		queueLength: basemetrics.NewGauge(&basemetrics.GaugeOpts{
+			Subsystem: subsystem, Name: "courier_queue_length", StabilityLevel: basemetrics.ALPHA,
+			Help: "Pods and releases that the launcher has not answered for.",
+		}),
+		readyToBound: basemetrics.NewHistogram(&basemetrics.HistogramOpts{
+			Subsystem: subsystem, Name: "node_ready_to_bound_seconds", StabilityLevel: basemetrics.ALPHA,
+			Help:    "Time from a node being ready to a pod it was launched for being bound.",
+			Buckets: basemetrics.ExponentialBuckets(0.001, 2, 16),
+		}),
+		firstSeenToBound: basemetrics.NewHistogram(&basemetrics.HistogramOpts{
+			Subsystem: subsystem, Name: "pod_first_seen_to_bound_seconds", StabilityLevel: basemetrics.ALPHA,
+			Help:    "Time from a pod first fitting nowhere to its being bound.",
+			Buckets: basemetrics.ExponentialBuckets(0.1, 2, 14),
+		}),
+	}
+	for _, c := range []basemetrics.Registerable{
+		m.handedOver, m.reservations, m.gateOpen, m.guardRejections, m.rpcs, m.queueLength, m.readyToBound, m.firstSeenToBound,
+	} {
+		var again prometheus.AlreadyRegisteredError
+		if err := register(c); err != nil && !errors.As(err, &again) {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) setReservations(counts map[ledger.State]int) {
+	for state, n := range counts {
+		m.reservations.WithLabelValues(state.String()).Set(float64(n))
+	}
+}
+
+func (m *metrics) gateOpened(reason string) { m.gateOpen.WithLabelValues(reason).Inc() }
+
+// RPC implements courier.Observer.
+func (m *metrics) RPC(method, code string) { m.rpcs.WithLabelValues(method, code).Inc() }
+
+// QueueLength implements courier.Observer.
+func (m *metrics) QueueLength(n int) { m.queueLength.Set(float64(n)) }

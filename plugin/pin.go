@@ -1,0 +1,90 @@
+package plugin
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/slipway-dev/slipway/plugin/ledger"
+)
+
+const stateKey = "PreFilter" + Name
+
+// cycle is what PreFilter finds out for Filter.
+type cycle struct {
+	pod *ledger.Pod
+	// pinned is the node that is promised to the pod, if one is ready.
+	pinned string
+}
+
+// Clone implements fwk.StateData; a cycle is never changed.
+func (c *cycle) Clone() fwk.StateData { return c }
+
+// PreFilter pins a pod to the node that was launched for it.
+func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	p.lead()
+	r, reserved := p.ledger.Get(pod.UID)
+	switch {
+	case reserved && r.State == ledger.Ready:
+		// The scheduler's cache hears of nodes through another handler than the ledger,
+		// and may be behind. The node's arrival there wakes the pod.
+		if _, err := p.handle.SnapshotSharedLister().NodeInfos().Get(r.Node); err != nil {
+			return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node "+r.Node+", launched for this pod, is not known to the scheduler yet")
+		}
+		state.Write(stateKey, &cycle{pod: r.Pod, pinned: r.Node})
+		return &fwk.PreFilterResult{NodeNames: sets.New(r.Node)}, nil
+	case reserved && r.GateClosed():
+		// The pod was past the gate before the reservation was known.
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, describe(r))
+	case isDaemon(pod) || p.ledger.Empty():
+		return nil, fwk.NewStatus(fwk.Skip)
+	default:
+		state.Write(stateKey, &cycle{pod: podOf(pod)})
+		return nil, nil
+	}
+}
+
+// PreFilterExtensions returns nil: Filter looks at the NodeInfo it is given.
+func (p *Slipway) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
+
+// Filter keeps a pinned pod to its node, and every other pod out of reserved room.
+// PreFilterResult alone would not pin: nodes that are nominated or hinted at are
+// evaluated without it (schedule_one.go:666).
+func (p *Slipway) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+	data, err := state.Read(stateKey)
+	c, ok := data.(*cycle)
+	if err != nil || !ok {
+		c = &cycle{pod: podOf(pod)}
+	}
+	node := info.Node().Name
+	switch {
+	case c.pinned == node:
+		return nil
+	case c.pinned != "":
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) are not the one launched for this pod")
+	}
+	holders := p.ledger.Holders(node)
+	if len(holders) == 0 {
+		return nil
+	}
+	if reason := crowdedOut(c.pod, info, holders); reason != "" {
+		p.metrics.guardRejections.Inc()
+		return fwk.NewStatus(fwk.Unschedulable, reason)
+	}
+	return nil
+}
+
+// SignPod tells pods apart that Filter treats differently.
+func (p *Slipway) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	var promised string
+	if r, ok := p.ledger.Get(pod.UID); ok {
+		promised = r.Node
+	}
+	return []fwk.SignFragment{
+		{Key: "slipway.dev/promised-node", Value: promised},
+		{Key: "slipway.dev/priority", Value: priorityOf(pod)},
+		{Key: "slipway.dev/daemon", Value: isDaemon(pod)},
+	}, nil
+}

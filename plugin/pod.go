@@ -1,0 +1,46 @@
+package plugin
+
+import (
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/resource"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/slipway-dev/slipway/plugin/ledger"
+)
+
+// podOf reads what the ledger needs of a pod. Requests are computed as the scheduler
+// does for a pod without a node (plugins/noderesources/fit.go:321).
+func podOf(pod *v1.Pod) *ledger.Pod {
+	p := &ledger.Pod{
+		PodRef:      ledger.PodRef{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name},
+		Priority:    priorityOf(pod),
+		Ports:       util.GetHostPorts(pod),
+		Tolerations: pod.Spec.Tolerations,
+	}
+	for name, q := range resource.PodRequests(pod, resource.PodResourcesOptions{}) {
+		switch name {
+		case v1.ResourceCPU:
+			p.Requests.MilliCPU = q.MilliValue()
+		case v1.ResourceMemory:
+			p.Requests.Memory = q.Value()
+		case v1.ResourceEphemeralStorage:
+			p.Requests.EphemeralStorage = q.Value()
+		default:
+			if p.Requests.Scalar == nil {
+				p.Requests.Scalar = map[v1.ResourceName]int64{}
+			}
+			p.Requests.Scalar[name] = q.Value()
+		}
+	}
+	return p
+}
+
+func priorityOf(pod *v1.Pod) int32 { return corev1helpers.PodPriority(pod) }
+
+// isDaemon reports whether a DaemonSet made the pod, for one particular node.
+func isDaemon(pod *v1.Pod) bool {
+	owner := metav1.GetControllerOf(pod)
+	return owner != nil && owner.Kind == "DaemonSet" && owner.APIVersion == "apps/v1"
+}

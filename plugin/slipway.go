@@ -1,0 +1,255 @@
+// Package plugin owns Slipway's extension points in kube-scheduler. They are thin: what
+// is promised to whom is the ledger's to know, and talking to the launcher is the
+// courier's.
+//
+//	PreEnqueue  keeps a pod with a reservation out of the queue until its node is ready
+//	PreFilter   pins the pod to that node
+//	Filter      keeps other pods out of the reserved room
+//	PostFilter  hands a pod that fits nowhere to the launcher; it never blocks
+//	Reserve     stops the clock of a reservation, PostBind ends it
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/utils/clock"
+
+	"github.com/slipway-dev/slipway/plugin/config"
+	"github.com/slipway-dev/slipway/plugin/courier"
+	"github.com/slipway-dev/slipway/plugin/ledger"
+)
+
+// Name is the plugin's name in the scheduler's configuration.
+const Name = "Slipway"
+
+const (
+	// maxReservations bounds the ledger and the courier's queue.
+	maxReservations = 200_000
+	// expireEvery is how often TTLs are looked at.
+	expireEvery = time.Second
+)
+
+// launcher is what the plugin needs of the courier.
+type launcher interface {
+	Reserve(pod *v1.Pod) error
+	Release(releases ...ledger.Release) error
+	Drop(uid types.UID)
+}
+
+// Slipway implements the extension points listed at the top of the package.
+type Slipway struct {
+	handle   fwk.Handle
+	logger   klog.Logger
+	clock    clock.WithTicker
+	ledger   *ledger.Ledger
+	launcher launcher
+	pods     corelisters.PodLister
+	teller   *teller
+	metrics  *metrics
+
+	// leading is set once this process schedules. Standbys follow what happens, so that
+	// they can take over at once, but write nothing and tell nobody.
+	leading atomic.Bool
+	// synced is closed when the launcher has told everything it knows for the first time.
+	synced   chan struct{}
+	syncOnce sync.Once
+
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+}
+
+var (
+	_ fwk.PreEnqueuePlugin  = (*Slipway)(nil)
+	_ fwk.PreFilterPlugin   = (*Slipway)(nil)
+	_ fwk.FilterPlugin      = (*Slipway)(nil)
+	_ fwk.PostFilterPlugin  = (*Slipway)(nil)
+	_ fwk.ReservePlugin     = (*Slipway)(nil)
+	_ fwk.PostBindPlugin    = (*Slipway)(nil)
+	_ fwk.EnqueueExtensions = (*Slipway)(nil)
+	_ fwk.SignPlugin        = (*Slipway)(nil)
+	_ courier.Sink          = (*Slipway)(nil)
+)
+
+// New builds the plugin and starts its goroutines, which end with ctx or Close. It fails
+// on arguments that are not valid, and if the certificates cannot be read.
+func New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+	args, err := config.FromObject(obj)
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+	}
+	if err := config.Validate(field.NewPath("args"), args); err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+	}
+	m, err := newMetrics(legacyregistry.Register)
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+	}
+	p := assemble(ctx, handle, args, clock.RealClock{}, m)
+	c, err := courier.New(courier.Config{
+		Address: args.LauncherAddress,
+		TLS: courier.Files{
+			Cert: args.TLS.CertFile, Key: args.TLS.KeyFile, CA: args.TLS.CAFile, ServerName: args.TLS.ServerName,
+		},
+		CallTimeout: args.RequestTimeout.Duration,
+		QueueLimit:  maxReservations,
+		Clock:       p.clock,
+		Sink:        p,
+		Observer:    m,
+	})
+	if err != nil {
+		p.teller.queue.ShutDown()
+		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+	}
+	p.launcher = c
+	if err := p.start(ctx, c.Run); err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+	}
+	return p, nil
+}
+
+// assemble builds the plugin but for its launcher.
+func assemble(ctx context.Context, handle fwk.Handle, args *config.SlipwayArgs, clk clock.WithTicker, m *metrics) *Slipway {
+	p := &Slipway{
+		handle: handle,
+		logger: klog.LoggerWithName(klog.FromContext(ctx), Name),
+		clock:  clk,
+		ledger: ledger.New(ledger.Config{
+			TTL: ledger.TTL{
+				Waiting: args.TTL.Waiting.Duration, Planned: args.TTL.Planned.Duration,
+				Launched: args.TTL.Launched.Duration, Ready: args.TTL.Ready.Duration, Refused: args.TTL.Refused.Duration,
+			},
+			MaxReservations: maxReservations,
+		}),
+		pods:    handle.SharedInformerFactory().Core().V1().Pods().Lister(),
+		metrics: m,
+		synced:  make(chan struct{}),
+	}
+	p.teller = newTeller(p.ledger, p.pods, handle.ClientSet(), handle.EventRecorder())
+	return p
+}
+
+// start starts the goroutines. Those that call back into the scheduler wait for its
+// informers, which it starts only after it has put itself together.
+func (p *Slipway) start(ctx context.Context, run func(context.Context) error) error {
+	ctx, p.stop = context.WithCancel(klog.NewContext(ctx, p.logger))
+	synced, remove, err := p.listen()
+	if err != nil {
+		p.stop()
+		p.teller.queue.ShutDown()
+		return err
+	}
+	p.wg.Go(func() {
+		defer remove()
+		defer p.teller.queue.ShutDown()
+		if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+			return
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := run(ctx); err != nil {
+				p.logger.Error(err, "The courier ended")
+			}
+		})
+		wg.Go(func() { p.teller.run(ctx) })
+		wg.Go(func() { p.expire(ctx) })
+		wg.Wait()
+	})
+	return nil
+}
+
+// Close ends the goroutines. The scheduler calls it when it stops.
+func (p *Slipway) Close() error {
+	p.stop()
+	p.wg.Wait()
+	return nil
+}
+
+// Name implements fwk.Plugin.
+func (p *Slipway) Name() string { return Name }
+
+// lead notes that this process schedules.
+func (p *Slipway) lead() {
+	if p.leading.Load() || p.leading.Swap(true) {
+		return
+	}
+	p.teller.tell(p.ledger.Pods()...)
+}
+
+func (p *Slipway) expire(ctx context.Context) {
+	ticker := p.clock.NewTicker(expireEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+			p.act(p.ledger.Expire(p.clock.Now()))
+		}
+	}
+}
+
+// act carries out what follows from a transition. It must not be called from PreEnqueue
+// or a queueing hint: the scheduling queue's lock is held there.
+func (p *Slipway) act(fx ledger.Effects) {
+	p.metrics.setReservations(p.ledger.Counts())
+	if p.leading.Load() {
+		p.teller.tell(fx.Changed...)
+		if err := p.launcher.Release(fx.Release...); err != nil {
+			p.logger.Error(err, "The launcher will find out by itself that reservations were given back")
+		}
+		for _, ref := range fx.Resend {
+			p.resend(ref)
+		}
+	}
+	if len(fx.Wake) == 0 {
+		return
+	}
+	pods := make(map[string]*v1.Pod, len(fx.Wake))
+	for _, w := range fx.Wake {
+		p.metrics.gateOpened(string(w.Gate))
+		// The queue finds the pod by its name, and tells a recreated one by its UID.
+		pods[w.Pod.Namespace+"/"+w.Pod.Name] = &v1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Pod.Namespace, Name: w.Pod.Name, UID: w.Pod.UID},
+		}
+	}
+	p.handle.Activate(p.logger, pods)
+}
+
+// resend hands a pod over again that the launcher has lost or given back.
+func (p *Slipway) resend(ref ledger.PodRef) {
+	pod, err := p.pods.Pods(ref.Namespace).Get(ref.Name)
+	if err != nil && !apierrors.IsNotFound(err) {
+		p.logger.Error(err, "Looking up a pod", "pod", klog.KRef(ref.Namespace, ref.Name))
+	}
+	if err != nil || pod.UID != ref.UID || pod.Spec.NodeName != "" {
+		return
+	}
+	if err := p.send(pod); err != nil {
+		// Its TTL opens the gate, and the pod is handed over again.
+		p.logger.Error(err, "A pod was not handed over again", "pod", klog.KObj(pod))
+	}
+}
+
+// send hands a pod to the courier. The error is courier.ErrQueueFull.
+func (p *Slipway) send(pod *v1.Pod) error {
+	if err := p.launcher.Reserve(pod); err != nil {
+		return err
+	}
+	p.metrics.handedOver.Inc()
+	return nil
+}
