@@ -56,11 +56,14 @@ type tagXML struct {
 // Meta is embedded in every answer of the EC2 Query protocol; encoding/xml needs
 // it exported.
 type Meta struct {
-	XMLName   xml.Name
 	RequestID string `xml:"requestId"`
+	root      xml.StartElement
 }
 
 func (m *Meta) stamp(action, id string) {
-	m.XMLName = xml.Name{Space: "http://ec2.amazonaws.com/doc/" + ec2Version + "/", Local: action + "Response"}
 	m.RequestID = id
+	m.root.Name = xml.Name{Space: "http://ec2.amazonaws.com/doc/" + ec2Version + "/", Local: action + "Response"}
 }
+
+// start is the answer's outermost element.
+func (m *Meta) start() xml.StartElement { return m.root }

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"k8s.io/utils/clock"
 )
 
 const (
@@ -47,8 +49,15 @@ func jsonProtocol(service string) protocol {
 }
 
 func encodeXML(v any) ([]byte, error) {
-	body, err := xml.Marshal(v)
-	return append([]byte(xml.Header), body...), err
+	b := bytes.NewBufferString(xml.Header)
+	enc := xml.NewEncoder(b)
+	var err error
+	if named, ok := v.(interface{ start() xml.StartElement }); ok {
+		err = enc.EncodeElement(v, named.start())
+	} else {
+		err = enc.Encode(v)
+	}
+	return b.Bytes(), err
 }
 
 // request is one API call on its way through the server.
@@ -145,13 +154,22 @@ func checkAuth(header string) *apiError {
 	return nil
 }
 
+// roundTrip is the least time a call takes, always real. Without it an answer
+// can arrive while the caller's HTTP transport still ends its request: the AWS
+// SDK (smithy-go v1.28.8, ClientHandler.Handle) then closes the request's body
+// under the transport, which drops the connection in the middle of the answer.
+const roundTrip = time.Millisecond
+
 // answer serves the request under the lock and writes the outcome.
 func (s *Server) answer(ctx context.Context, w http.ResponseWriter, req *request) {
+	if !pause(ctx, clock.RealClock{}, roundTrip) {
+		return // the caller has gone
+	}
 	s.mu.Lock()
 	v := s.faults.judge(req.action)
 	s.mu.Unlock()
-	if v.latency > 0 && !s.pause(ctx, v.latency) {
-		return // the caller has gone
+	if v.latency > 0 && !pause(ctx, s.cfg.Clock, v.latency) {
+		return
 	}
 
 	s.mu.Lock()
@@ -164,9 +182,9 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, req *request
 	_, _ = io.Copy(w, bytes.NewReader(body)) // a caller that hung up is its own affair
 }
 
-// pause waits on the region's clock; it reports false when ctx ends first.
-func (s *Server) pause(ctx context.Context, d time.Duration) bool {
-	t := s.cfg.Clock.NewTimer(d)
+// pause waits for d; it reports false when ctx ends first.
+func pause(ctx context.Context, clk clock.Clock, d time.Duration) bool {
+	t := clk.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C():
