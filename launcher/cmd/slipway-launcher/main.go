@@ -120,7 +120,11 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 		},
 		func() error { return mgr.Add(manager.RunnableFunc(allocator.Run)) },
 		func() error { return mgr.Add(server) },
-		func() error { return nodepool.SetupWithManager(mgr, nodepool.Config{Resolver: provider}) },
+		func() error {
+			return nodepool.SetupWithManager(mgr, nodepool.Config{
+				Resolver: provider, Catalog: catalog, Recorder: mgr.GetEventRecorder("slipway-launcher"), Clock: clock.RealClock{},
+			})
+		},
 		func() error {
 			return nodeclaim.SetupWithManager(mgr, nodeclaim.Config{
 				Provider: provider, Catalog: catalog, Recorder: mgr.GetEventRecorder("slipway-launcher"),
