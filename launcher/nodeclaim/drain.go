@@ -86,7 +86,7 @@ func (t *terminator) cordon(ctx context.Context, claim *v1alpha1.NodeClaim, node
 		if reason == reasonDeleted && deletedFirst(node, claim) {
 			reason = reasonNodeDeleted
 		}
-		log.FromContext(ctx).Info("terminating", "reason", reason, "instance", claim.Status.InstanceID, "node", node.Name)
+		log.FromContext(ctx).Info("terminating", append(facts(claim), "reason", reason)...)
 		t.recorder.Eventf(node, claim, corev1.EventTypeNormal, reasonTerminating, "Terminate", "Draining and terminating the node: %s", reason)
 		t.recorder.Eventf(claim, node, corev1.EventTypeNormal, reasonTerminating, "Terminate", "Draining and terminating node %s: %s", node.Name, reason)
 	}

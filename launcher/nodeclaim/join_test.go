@@ -114,3 +114,22 @@ func TestCatalogIsTaughtAgainAfterRestart(t *testing.T) {
 		t.Errorf("learnt %v", w.catalog.learnt)
 	}
 }
+
+func TestNodeWithoutStatusTeachesNothingYet(t *testing.T) {
+	claim := newClaim(launched)
+	claim.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse("2")}
+	w := newWorld(t, claim, newNode(func(n *corev1.Node) { n.Status = corev1.NodeStatus{} }))
+	w.reconcile(w.join, "a")
+	if got := w.claim("a").Status.Allocatable.Cpu().String(); len(w.catalog.learnt) != 0 || got != "2" {
+		t.Errorf("learnt %v, allocatable cpu %s", w.catalog.learnt, got)
+	}
+	node := w.node("node-a")
+	node.Status = newNode(nil).Status
+	if err := w.client.Status().Update(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	w.reconcile(w.join, "a")
+	if got := w.claim("a").Status.Allocatable.Cpu().String(); len(w.catalog.learnt) != 1 || got != "1900m" {
+		t.Errorf("learnt %v, allocatable cpu %s", w.catalog.learnt, got)
+	}
+}

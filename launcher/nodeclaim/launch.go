@@ -246,8 +246,7 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 	if err != nil || !wrote {
 		return err
 	}
-	log.FromContext(ctx).Info("launched", "pool", claim.Spec.NodePool, "instance", in.ID, "type", in.Type,
-		"zone", in.Zone, "capacityType", in.CapacityType, "price", price, "node", in.NodeName, "pods", len(claim.Spec.Pods))
+	log.FromContext(ctx).Info("launched", facts(claim)...)
 	l.recorder.Eventf(claim, nil, corev1.EventTypeNormal, reasonLaunched, "Launch",
 		"Bought %s in %s (%s) as instance %s", in.Type, in.Zone, in.CapacityType, in.ID)
 	l.metrics.launched.Observe(l.clock.Since(claim.CreationTimestamp.Time).Seconds())

@@ -14,10 +14,10 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
-// teach tells the catalog what the claim's node really has, once in the life of this
-// process: the catalog's memory is no longer than that.
+// teach tells the catalog what the claim's node really has, as soon as it says so, once
+// in the life of this process: the catalog's memory is no longer than that.
 func (j *joiner) teach(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
-	if node == nil || j.taught.knows(claim) {
+	if node == nil || len(node.Status.Allocatable) == 0 || j.taught.knows(claim) {
 		return nil
 	}
 	class, err := j.classOf(ctx, claim)

@@ -70,14 +70,16 @@ func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *core
 		if err := j.adopt(ctx, claim, node); err != nil {
 			return err
 		}
-		if err := j.teach(ctx, claim, node); err != nil {
-			return err
-		}
+	}
+	if err := j.teach(ctx, claim, node); err != nil {
+		return err
 	}
 	missing := missingOf(claim, node)
 	wrote, err := j.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
 		c.Status.NodeName = node.Name
-		c.Status.Allocatable = node.Status.Allocatable.DeepCopy()
+		if len(node.Status.Allocatable) > 0 {
+			c.Status.Allocatable = node.Status.Allocatable.DeepCopy()
+		}
 		j.set(c, v1alpha1.ConditionRegistered, metav1.ConditionTrue, reasonRegistered, "node "+node.Name+" registered")
 		if missing == nil {
 			j.set(c, v1alpha1.ConditionInitialized, metav1.ConditionTrue, reasonInitialized, "node "+node.Name+" is ready for pods")
@@ -89,8 +91,7 @@ func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *core
 		return client.IgnoreNotFound(err)
 	}
 	age := j.clock.Since(claim.CreationTimestamp.Time).Seconds()
-	logger := log.FromContext(ctx).WithValues("instance", claim.Status.InstanceID, "type", claim.Status.InstanceType,
-		"zone", claim.Status.Zone, "price", claim.Status.Price, "node", node.Name, "pods", len(claim.Spec.Pods))
+	logger := log.FromContext(ctx).WithValues(facts(claim)...)
 	if !registered {
 		logger.Info("registered")
 		j.metrics.registered.Observe(age)

@@ -156,6 +156,15 @@ func (s *store) set(claim *v1alpha1.NodeClaim, kind string, status metav1.Condit
 	})
 }
 
+// facts are the claim's own, for a log line of its story.
+func facts(claim *v1alpha1.NodeClaim) []any {
+	s := &claim.Status
+	return []any{
+		"pool", claim.Spec.NodePool, "instance", s.InstanceID, "type", s.InstanceType, "zone", s.Zone,
+		"capacityType", s.CapacityType, "price", s.PricePerHour, "node", s.NodeName, "pods", len(claim.Spec.Pods),
+	}
+}
+
 // isTrue tells whether a condition of the claim is True.
 func isTrue(claim *v1alpha1.NodeClaim, kind string) bool {
 	return meta.IsStatusConditionTrue(claim.Status.Conditions, kind)

@@ -173,8 +173,7 @@ func (t *terminator) finish(ctx context.Context, claim *v1alpha1.NodeClaim, node
 	if err := t.removeFinalizer(ctx, claim); err != nil {
 		return err
 	}
-	log.FromContext(ctx).Info("terminated", "reason", reason, "pool", claim.Spec.NodePool, "instance", claim.Status.InstanceID,
-		"type", claim.Status.InstanceType, "zone", claim.Status.Zone, "price", claim.Status.Price, "node", claim.Status.NodeName)
+	log.FromContext(ctx).Info("terminated", append(facts(claim), "reason", reason)...)
 	t.metrics.terminated.WithLabelValues(reason).Inc()
 	return nil
 }

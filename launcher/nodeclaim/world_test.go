@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -37,11 +38,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	sink := zap.WriteTo(new(strings.Builder))
+	var sink io.Writer = io.Discard
 	if os.Getenv("SLIPWAY_TEST_LOG") != "" {
-		sink = zap.WriteTo(os.Stderr)
+		sink = os.Stderr
 	}
-	log.SetLogger(zap.New(sink))
+	log.SetLogger(zap.New(zap.WriteTo(sink)))
 	goleak.VerifyTestMain(m)
 }
 

@@ -197,7 +197,7 @@ func (e *emptiness) begin(ctx context.Context, claim *v1alpha1.NodeClaim, node *
 		return err
 	}
 	log.FromContext(ctx).Info("node is empty", "node", node.Name, "pool", claim.Spec.NodePool,
-		"instance", claim.Status.InstanceID, "price", claim.Status.Price, "ttl", after.String(), "never", never)
+		"instance", claim.Status.InstanceID, "price", claim.Status.PricePerHour, "ttl", after.String(), "never", never)
 	if !never {
 		e.recorder.Eventf(node, claim, corev1.EventTypeNormal, "EmptyTTLStarted", "Wait", "%s", message)
 	}

@@ -130,7 +130,7 @@ func (e *emptiness) delete(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	}
 	e.places.deleted(claim) // its place is taken until it is gone
 	log.FromContext(ctx).Info("removing empty node", "node", node.Name, "pool", claim.Spec.NodePool, "instance", claim.Status.InstanceID,
-		"type", claim.Status.InstanceType, "zone", claim.Status.Zone, "price", claim.Status.Price)
+		"type", claim.Status.InstanceType, "zone", claim.Status.Zone, "price", claim.Status.PricePerHour)
 	e.metrics.disruptions.WithLabelValues(string(v1alpha1.ReasonEmpty)).Inc()
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,8 +76,11 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 		Watches(&corev1.Pod{}, e.podHandler()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 1, // budgets: see places
-			ReconciliationTimeout:   reconcileTimeout,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
+			// With the priority queue, a controller of v0.24.1 can hang when it is stopped
+			// (controller-runtime issue 3538), which delays the next leader.
+			UsePriorityQueue:      ptr.To(false),
+			ReconciliationTimeout: reconcileTimeout,
+			RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
 			LogConstructor: func(req *reconcile.Request) logr.Logger {
 				logger := mgr.GetLogger().WithName("reallocate.emptiness")
 				if req == nil {
