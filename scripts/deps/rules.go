@@ -31,7 +31,7 @@ func Rules() map[string][]string {
 		"launcher/fit":             {"launcher/pack", "launcher/offering"},
 		"launcher/cluster":         {api},
 		"launcher/allocate":        {"launcher/fit", "launcher/pack", "launcher/cluster", "launcher/offering", api},
-		"launcher/nodeclaim":       {"launcher/cloud", "launcher/cluster", api},
+		"launcher/nodeclaim":       {"launcher/cloud", "launcher/offering", "launcher/cluster", api},
 		"launcher/nodepool":        {"launcher/cloud", "launcher/offering", api},
 		"launcher/reallocate":      {"launcher/fit", "launcher/pack", "launcher/cluster", api},
 		"launcher/cloud":           {"launcher/offering", api},

@@ -1,0 +1,362 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	slipwayv1 "github.com/slipway-dev/slipway/proto/slipway/v1"
+	"github.com/slipway-dev/slipway/scripts/devcluster"
+	"github.com/slipway-dev/slipway/scripts/simec2"
+	"github.com/slipway-dev/slipway/scripts/stack"
+)
+
+// TestWalkthrough: no nodes at all, a burst gets its nodes, each pod binds where its place
+// was reserved, and what is empty goes after its TTL.
+func TestWalkthrough(t *testing.T) {
+	w := start(t, nil)
+	if n := len(w.nodes()); n != 0 {
+		t.Fatalf("the cluster starts with %d nodes", n)
+	}
+	const ttl = 3 * time.Second
+	w.poolReady(pool("t3", ttl, "t3.medium"))
+	inflate := deployment("inflate", 5, "1")
+	w.create(inflate)
+	pods := w.bound("inflate", 5)
+	w.onReserved(pods)
+	if n := len(w.running()); n != 5 {
+		t.Errorf("%d instances for 5 pods of which one fits a node", n)
+	}
+	w.event("Pod", pods[0].Name, "Reserved", "t3.medium")
+	w.delete(inflate)
+	w.event("Node", "", "EmptyTTLStarted", "")
+	w.event("Node", "", "Terminating", "")
+	w.clean()
+}
+
+// TestFittingPodLaunchesNothing: promise 1.
+func TestFittingPodLaunchesNothing(t *testing.T) {
+	w := start(t, nil)
+	w.poolReady(pool("m5", never, "m5.xlarge"))
+	w.create(deployment("first", 1, "1"))
+	w.bound("first", 1)
+	calls := w.fleetCalls()
+	w.create(deployment("second", 2, "500m"))
+	w.bound("second", 2)
+	if n := w.fleetCalls(); n != calls {
+		t.Errorf("pods that fit an existing node caused %d launches", n-calls)
+	}
+}
+
+// TestOverlappingBursts: pods that come while others wait for their nodes get places of
+// their own, and none gets two.
+func TestOverlappingBursts(t *testing.T) {
+	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 3 * time.Second })
+	w.poolReady(pool("t3", never, "t3.medium"))
+	w.create(deployment("one", 5, "1"))
+	w.eventually("the first burst is launched", func() error {
+		if n := w.fleetCalls(); n == 0 {
+			return fmt.Errorf("no CreateFleet call yet")
+		}
+		return nil
+	})
+	w.create(deployment("two", 5, "1"))
+	w.onReserved(w.bound("one", 5))
+	w.onReserved(w.bound("two", 5))
+	if n := w.fleetCalls(); n != 10 {
+		t.Errorf("%d instances were launched for 10 pods of which one fits a node", n)
+	}
+}
+
+// TestPodDeletedWhileReserved: its node comes, stays empty and goes; other pods are untouched.
+func TestPodDeletedWhileReserved(t *testing.T) {
+	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 2 * time.Second })
+	w.poolReady(pool("t3", 2*time.Second, "t3.medium"))
+	doomed, kept := pod("doomed", "1"), pod("kept", "1")
+	w.create(doomed, kept)
+	w.eventually("both are launched for", func() error {
+		if n := w.fleetCalls(); n < 2 {
+			return fmt.Errorf("%d CreateFleet calls", n)
+		}
+		return nil
+	})
+	w.delete(doomed)
+	w.onReserved(w.bound("kept", 1))
+	w.eventually("the node nobody needs is gone", func() error {
+		if n := len(w.running()); n != 1 {
+			return fmt.Errorf("%d instances run", n)
+		}
+		return nil
+	})
+	w.always(time.Second, "the other pod's node stays", func() error {
+		if p := w.pods("kept"); len(p) != 1 || p[0].Spec.NodeName == "" || len(w.nodes()) != 1 {
+			return fmt.Errorf("%d pods, %d nodes", len(p), len(w.nodes()))
+		}
+		return nil
+	})
+}
+
+// TestNodeSmallerThanPredicted: pods that do not fit the real node get another place, and
+// what was learned makes the next prediction right.
+func TestNodeSmallerThanPredicted(t *testing.T) {
+	w := start(t, nil)
+	if err := w.Sim.ShrinkMemory("m5.large", 40); err != nil {
+		t.Fatal(err)
+	}
+	w.poolReady(pool("m5", never, "m5.large", "m5.xlarge"))
+	// Six GiB fit an m5.large as it is described, not as it is.
+	hungry := func(s *corev1.PodSpec) {
+		s.Containers[0].Resources.Requests[corev1.ResourceMemory] = resource.MustParse("6Gi")
+	}
+	w.create(deployment("hungry", 1, "500m", hungry))
+	first := w.bound("hungry", 1)
+	w.onReserved(first)
+	var node corev1.Node
+	if err := w.Client.Get(w.ctx, client.ObjectKey{Name: first[0].Spec.NodeName}, &node); err != nil {
+		t.Fatal(err)
+	}
+	if got := node.Labels[corev1.LabelInstanceTypeStable]; got != "m5.xlarge" {
+		t.Errorf("the pod runs on %s", got)
+	}
+	large := 0
+	for _, in := range w.Sim.Instances() {
+		if in.Type.Name == "m5.large" {
+			large++
+		}
+	}
+	if large != 1 {
+		t.Errorf("%d of the short type were bought, wanted one to learn from", large)
+	}
+}
+
+// TestNoCapacityInFirstZone: EC2 has none in the first zone and the next one is used at once.
+func TestNoCapacityInFirstZone(t *testing.T) {
+	w := start(t, func(c *stack.Config) {
+		c.Sim.Capacity = []simec2.CapacityRule{
+			{InstanceType: "*", Zone: "us-east-1a", CapacityType: "*", Instances: 0},
+		}
+	})
+	w.poolReady(pool("t3", never, "t3.medium"))
+	w.create(deployment("web", 3, "1"))
+	w.onReserved(w.bound("web", 3))
+	for _, in := range w.running() {
+		if in.Zone == "us-east-1a" {
+			t.Errorf("instance %s is in a zone without capacity", in.ID)
+		}
+	}
+}
+
+// TestUnlaunchable: a pod that nothing can hold is told why, once, and nothing is bought;
+// when a NodePool comes that can hold it, it gets its node.
+func TestUnlaunchable(t *testing.T) {
+	w := start(t, nil)
+	lonely := pod("lonely", "1")
+	w.create(lonely)
+	w.event("Pod", "lonely", "Unlaunchable", "no NodePool")
+	w.poolReady(pool("small", never, "t3.medium"))
+	w.bound("lonely", 1)
+
+	calls := w.fleetCalls()
+	w.create(pod("huge", "30"))
+	w.event("Pod", "huge", "Unlaunchable", "nodepool small: needs 30 cpu, the largest allowed type t3.medium gives")
+	w.always(2*time.Second, "nothing is launched for it", func() error {
+		if n := w.fleetCalls(); n != calls {
+			return fmt.Errorf("%d CreateFleet calls", n-calls)
+		}
+		return nil
+	})
+	w.poolReady(pool("large", never, "m5.12xlarge"))
+	w.onReserved(w.bound("huge", 1))
+}
+
+// TestDaemonSetsRoom: the room of DaemonSets is kept on a node that does not exist yet.
+func TestDaemonSetsRoom(t *testing.T) {
+	w := start(t, nil)
+	agent := podSpec("800m")
+	agent.SchedulerName = stack.SchedulerName
+	labels := map[string]string{"app": "agent"}
+	w.create(&appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "agent"},
+		Spec: appsv1.DaemonSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: agent},
+		},
+	})
+	w.poolReady(pool("m5", never, "m5.large", "m5.xlarge"))
+	// 1.5 CPU fit an m5.large (1.93) alone, but not beside the DaemonSet's 0.8.
+	w.create(deployment("web", 1, "1500m"))
+	w.onReserved(w.bound("web", 1))
+	w.eventually("the DaemonSet runs", func() error {
+		if p := w.pods("agent"); len(p) != 1 || p[0].Spec.NodeName == "" {
+			return fmt.Errorf("%d pods", len(p))
+		}
+		return nil
+	})
+	if types := w.running(); len(types) != 1 || types[0].Type.Name != "m5.xlarge" {
+		t.Errorf("instances: %v", types)
+	}
+}
+
+// TestBusyNodeStays: the TTL does not touch a node with a pod, and starts over for one
+// that turns busy while it runs.
+func TestBusyNodeStays(t *testing.T) {
+	w := start(t, nil)
+	const ttl = 4 * time.Second
+	w.poolReady(pool("m5", ttl, "m5.large"))
+	w.create(deployment("stays", 1, "1500m"))
+	busy := w.bound("stays", 1)[0].Spec.NodeName
+	short := deployment("short", 1, "1500m")
+	w.create(short)
+	other := w.bound("short", 1)[0].Spec.NodeName
+	w.delete(short)
+	w.event("Node", other, "EmptyTTLStarted", "")
+	time.Sleep(ttl / 2) // half of its time is over when a pod lands
+	w.create(deployment("late", 1, "1500m"))
+	if got := w.bound("late", 1)[0].Spec.NodeName; got != other {
+		t.Fatalf("the late pod went to %s, not to the empty node %s", got, other)
+	}
+	w.always(ttl+2*time.Second, "both nodes stay", func() error {
+		for _, n := range w.nodes() {
+			if slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1alpha1.DisruptedTaintKey }) {
+				return fmt.Errorf("node %s is cordoned", n.Name)
+			}
+		}
+		if len(w.nodes()) != 2 {
+			return fmt.Errorf("%d nodes (%s and %s wanted)", len(w.nodes()), busy, other)
+		}
+		return nil
+	})
+}
+
+// TestLimits: a NodePool's limit holds under a burst, and the pods say so.
+func TestLimits(t *testing.T) {
+	w := start(t, nil)
+	p := pool("limited", never, "t3.medium")
+	p.Spec.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4")}
+	w.poolReady(p)
+	w.create(deployment("web", 6, "1"))
+	w.eventually("two pods run", func() error {
+		n := 0
+		for _, p := range w.pods("web") {
+			if p.Spec.NodeName != "" {
+				n++
+			}
+		}
+		if n != 2 {
+			return fmt.Errorf("%d bound", n)
+		}
+		return nil
+	})
+	w.event("Pod", "", "Unlaunchable", "limit of 4 cpu")
+	w.always(2*time.Second, "the limit holds", func() error {
+		if n := w.fleetCalls(); n != 2 {
+			return fmt.Errorf("%d instances of 2 CPUs each were launched", n)
+		}
+		return nil
+	})
+}
+
+// TestClientCertificateRequired: promise 11.
+func TestClientCertificateRequired(t *testing.T) {
+	w := start(t, nil)
+	stranger, err := devcluster.WriteCerts(t.TempDir(), "stranger", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(w.Certs.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	pair := func(c devcluster.KeyPairFiles) []tls.Certificate {
+		cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []tls.Certificate{cert}
+	}
+	for _, tt := range []struct {
+		name  string
+		certs []tls.Certificate
+		want  codes.Code
+	}{
+		{"none", nil, codes.Unavailable},
+		{"of another authority", pair(stranger.Client), codes.Unavailable},
+		{"of the scheduler", pair(w.Certs.Client), codes.OK},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn, err := grpc.NewClient(w.GRPCAddress, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+				RootCAs: roots, Certificates: tt.certs, MinVersion: tls.VersionTLS13,
+			})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close() //nolint:errcheck // a test's connection
+			_, err = slipwayv1.NewLauncherServiceClient(conn).ReservePods(t.Context(), &slipwayv1.ReservePodsRequest{})
+			if got := status.Code(err); got != tt.want {
+				t.Errorf("ReservePods: %v, want code %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestZoneSpread: pods spread over zones that had no node before.
+func TestZoneSpread(t *testing.T) {
+	w := start(t, nil)
+	w.poolReady(pool("t3", never, "t3.medium"))
+	w.create(deployment("spread", 6, "1", func(s *corev1.PodSpec) {
+		s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.DoNotSchedule,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "spread"}},
+		}}
+	}))
+	w.onReserved(w.bound("spread", 6))
+	zones := map[string]int{}
+	for _, in := range w.running() {
+		zones[in.Zone]++
+	}
+	if len(zones) != 3 || zones["us-east-1a"] != 2 || zones["us-east-1b"] != 2 {
+		t.Errorf("instances by zone: %v", zones)
+	}
+}
+
+// TestStory: the walkthrough's story can be read off the launcher's log at its default level.
+func TestStory(t *testing.T) {
+	w := start(t, nil)
+	w.poolReady(pool("t3", time.Second, "t3.medium"))
+	d := deployment("web", 2, "1")
+	w.create(d)
+	w.bound("web", 2)
+	w.delete(d)
+	w.clean()
+	raw, err := os.ReadFile(w.Launcher.LogFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := string(raw)
+	for _, step := range []string{`"batch closed" pods=2`, `"planned"`, `"nodeclaim written"`, "launched", "registered", "initialized", "empty", "terminat"} {
+		i := strings.Index(strings.ToLower(rest), step)
+		if i < 0 {
+			t.Errorf("the log does not tell of %s after the step before it:\n%s", step, raw)
+			break
+		}
+		rest = rest[i:]
+	}
+}
