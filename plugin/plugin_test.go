@@ -28,6 +28,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	schedulermetrics "k8s.io/kubernetes/pkg/scheduler/metrics"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 	tf "k8s.io/kubernetes/pkg/scheduler/testing/framework"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -42,6 +43,7 @@ import (
 type world struct {
 	t       *testing.T
 	ctx     context.Context
+	stop    context.CancelFunc
 	plugin  *Slipway
 	fw      framework.Framework
 	clock   *clocktesting.FakeClock
@@ -101,7 +103,7 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	w := &world{
-		t: t, ctx: ctx, clock: clocktesting.NewFakeClock(time.Unix(1e9, 0)), client: fake.NewClientset(),
+		t: t, ctx: ctx, stop: cancel, clock: clocktesting.NewFakeClock(time.Unix(1e9, 0)), client: fake.NewClientset(),
 		events: events.NewFakeRecorder(100), lister: &lister{cache.NewEmptySnapshot()},
 	}
 	w.factory = informers.NewSharedInformerFactory(w.client, 0)
@@ -111,6 +113,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	schedulermetrics.Register()
 	registry := plugins.NewInTreeRegistry()
 	register := []tf.RegisterPluginFunc{
 		tf.RegisterQueueSortPlugin(names.PrioritySort, registry[names.PrioritySort]),
@@ -200,7 +203,7 @@ func (w *world) schedule(pod *v1.Pod) outcome {
 	result, s := w.fw.RunPostFilterPlugins(w.ctx, state, pod, statuses)
 	return outcome{
 		Code: s.Code(), Message: s.Message(),
-		Clears: result.Mode() == fwk.ModeOverride && result.NominatedNodeName == "",
+		Clears: result != nil && result.Mode() == fwk.ModeOverride && result.NominatedNodeName == "",
 	}
 }
 

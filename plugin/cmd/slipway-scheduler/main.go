@@ -23,7 +23,9 @@ import (
 	"k8s.io/component-base/term"
 	"k8s.io/component-base/version/verflag"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	schedulerserverconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	configv1 "k8s.io/kubernetes/pkg/scheduler/apis/config/v1"
 
@@ -31,18 +33,18 @@ import (
 	"github.com/slipway-dev/slipway/plugin/config"
 )
 
-func main() { os.Exit(cli.Run(newCommand())) }
+func main() { os.Exit(cli.Run(newCommand(server.SetupSignalContext()))) }
 
 // newCommand is app.NewSchedulerCommand with a run that reaches the scheduler between its
 // setup and its start.
-func newCommand() *cobra.Command {
+func newCommand(ctx context.Context) *cobra.Command {
 	opts := options.NewOptions()
 	cmd := &cobra.Command{
 		Use:               "slipway-scheduler",
 		Long:              "slipway-scheduler assigns pods to nodes as kube-scheduler does, and has nodes launched for pods that fit on none.",
 		Args:              cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return opts.ComponentGlobalsRegistry.Set() },
-		RunE:              func(cmd *cobra.Command, _ []string) error { return run(cmd, opts) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return run(ctx, cmd, opts) },
 	}
 	global := opts.Flags.FlagSet("global")
 	verflag.AddFlags(global)
@@ -55,34 +57,36 @@ func newCommand() *cobra.Command {
 	return cmd
 }
 
-func run(cmd *cobra.Command, opts *options.Options) error {
+func run(ctx context.Context, cmd *cobra.Command, opts *options.Options) error {
 	verflag.PrintAndExitIfRequested()
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
 		return fmt.Errorf("logging: %w", err)
 	}
 	cliflag.PrintFlags(cmd.Flags())
-	for _, s := range []*runtime.Scheme{scheme.Scheme, configv1.GetPluginArgConversionScheme()} {
-		if err := config.AddToScheme(s); err != nil {
-			return err
-		}
-	}
-
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := server.SetupSignalHandler()
-	go func() {
-		<-stop
-		cancel()
-	}()
-
-	var builder plugin.Builder
-	cc, sched, err := app.Setup(ctx, opts, app.WithPlugin(plugin.Name, builder.New))
+	cc, sched, err := setup(ctx, opts)
 	if err != nil {
 		return err
 	}
-	builder.Attach(sched)
 	gates.(featuregate.MutableFeatureGate).AddMetrics()
 	opts.ComponentGlobalsRegistry.AddMetrics()
 	return app.Run(ctx, cc, sched)
+}
+
+// setup builds the scheduler with the plugin, ready to run.
+func setup(ctx context.Context, opts *options.Options) (*schedulerserverconfig.CompletedConfig, *scheduler.Scheduler, error) {
+	for _, s := range []*runtime.Scheme{scheme.Scheme, configv1.GetPluginArgConversionScheme()} {
+		if err := config.AddToScheme(s); err != nil {
+			return nil, nil, err
+		}
+	}
+	var builder plugin.Builder
+	cc, sched, err := app.Setup(ctx, opts, app.WithPlugin(plugin.Name, builder.New))
+	if err != nil {
+		return nil, nil, err
+	}
+	builder.Attach(sched)
+	return cc, sched, nil
 }

@@ -1,0 +1,247 @@
+package plugin_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/events"
+	kubeschedulerv1 "k8s.io/kube-scheduler/config/v1"
+	"k8s.io/kubernetes/pkg/scheduler"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	configv1 "k8s.io/kubernetes/pkg/scheduler/apis/config/v1"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/kubernetes/pkg/scheduler/profile"
+	st "k8s.io/kubernetes/pkg/scheduler/testing"
+	"k8s.io/utils/ptr"
+
+	"github.com/slipway-dev/slipway/plugin"
+	"github.com/slipway-dev/slipway/plugin/config"
+	"github.com/slipway-dev/slipway/plugin/courier/launchertest"
+	slipwayv1 "github.com/slipway-dev/slipway/proto/slipway/v1"
+)
+
+const schedulerName = "slipway-scheduler"
+
+// cluster is a real scheduler with the plugin, between a fake API server and a launcher
+// that only says what the test tells it to.
+type cluster struct {
+	t        *testing.T
+	ctx      context.Context
+	client   *fake.Clientset
+	launcher *launchertest.Launcher
+}
+
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	authority := launchertest.NewAuthority(t)
+	c := &cluster{t: t, ctx: ctx, client: fake.NewClientset(), launcher: launchertest.New(t, authority)}
+	c.client.PrependReactor("create", "pods", c.bind)
+	files := authority.WriteFiles(t.TempDir())
+	profiles := profilesWith(t, &config.SlipwayArgs{
+		LauncherAddress: c.launcher.Address(),
+		TLS:             config.TLS{CertFile: files.Cert, KeyFile: files.Key, CAFile: files.CA},
+	})
+	c.launcher.Start()
+
+	informers := scheduler.NewInformerFactory(c.client, 0)
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: c.client.EventsV1()})
+	broadcaster.StartRecordingToSink(ctx.Done())
+	var builder plugin.Builder
+	sched, err := scheduler.New(ctx, c.client, informers, nil, profile.NewRecorderFactory(broadcaster),
+		scheduler.WithProfiles(profiles...),
+		scheduler.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{plugin.Name: builder.New}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	builder.Attach(sched)
+	informers.Start(ctx.Done())
+	informers.WaitForCacheSync(ctx.Done())
+	if err := sched.WaitForHandlersSync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		sched.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		informers.Shutdown()
+		broadcaster.Shutdown()
+	})
+	return c
+}
+
+// profilesWith returns the default profile with the plugin as it is shipped.
+func profilesWith(t *testing.T, args *config.SlipwayArgs) []schedulerconfig.KubeSchedulerProfile {
+	t.Helper()
+	if err := config.AddToScheme(configv1.GetPluginArgConversionScheme()); err != nil {
+		t.Fatal(err)
+	}
+	versioned := &kubeschedulerv1.KubeSchedulerConfiguration{Profiles: []kubeschedulerv1.KubeSchedulerProfile{{
+		SchedulerName: ptr.To(schedulerName),
+		Plugins: &kubeschedulerv1.Plugins{
+			MultiPoint: kubeschedulerv1.PluginSet{Enabled: []kubeschedulerv1.Plugin{{Name: plugin.Name}}},
+			PostFilter: kubeschedulerv1.PluginSet{
+				Disabled: []kubeschedulerv1.Plugin{{Name: "*"}},
+				Enabled:  []kubeschedulerv1.Plugin{{Name: plugin.Name}, {Name: "DefaultPreemption"}},
+			},
+		},
+		PluginConfig: []kubeschedulerv1.PluginConfig{{Name: plugin.Name, Args: runtime.RawExtension{Object: args}}},
+	}}}
+	scheme.Scheme.Default(versioned)
+	internal := &schedulerconfig.KubeSchedulerConfiguration{}
+	if err := scheme.Scheme.Convert(versioned, internal, nil); err != nil {
+		t.Fatal(err)
+	}
+	return internal.Profiles
+}
+
+// bind does what the API server does with a binding.
+func (c *cluster) bind(action clienttesting.Action) (bool, runtime.Object, error) {
+	if action.GetSubresource() != "binding" {
+		return false, nil, nil
+	}
+	binding := action.(clienttesting.CreateAction).GetObject().(*v1.Binding)
+	pods := v1.SchemeGroupVersion.WithResource("pods")
+	obj, err := c.client.Tracker().Get(pods, binding.Namespace, binding.Name)
+	if err != nil {
+		return true, nil, err
+	}
+	pod := obj.(*v1.Pod).DeepCopy()
+	pod.Spec.NodeName = binding.Target.Name
+	return true, binding, c.client.Tracker().Update(pods, pod, binding.Namespace)
+}
+
+func (c *cluster) create(name, cpu string) {
+	c.t.Helper()
+	pod := st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(schedulerName).
+		Req(map[v1.ResourceName]string{v1.ResourceCPU: cpu}).Obj()
+	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, pod, metav1.CreateOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) join(name, cpu string) {
+	c.t.Helper()
+	node := st.MakeNode().Name(name).Capacity(map[v1.ResourceName]string{v1.ResourceCPU: cpu, v1.ResourcePods: "110"}).
+		Condition(v1.NodeReady, v1.ConditionTrue, "", "").Obj()
+	if _, err := c.client.CoreV1().Nodes().Create(c.ctx, node, metav1.CreateOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// waitForPod waits until a pod is as cond wants it.
+func (c *cluster) waitForPod(name, what string, cond func(*v1.Pod) bool) {
+	c.t.Helper()
+	var last *v1.Pod
+	err := wait.PollUntilContextCancel(c.ctx, 5*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		var err error
+		last, err = c.client.CoreV1().Pods("ns").Get(ctx, name, metav1.GetOptions{})
+		return err == nil && cond(last), err
+	})
+	if err != nil {
+		c.t.Fatalf("waiting for pod %s %s: %v; it is %+v", name, what, err, last)
+	}
+}
+
+func (c *cluster) waitForLauncher(pods int) {
+	c.t.Helper()
+	c.launcher.WaitFor(c.ctx, fmt.Sprintf("%d pods at the launcher", pods), func() bool {
+		got, _ := c.launcher.Pods()
+		return len(got) >= pods
+	})
+}
+
+func (c *cluster) publish(pod string, phase slipwayv1.Reservation_Phase, claim, node string) {
+	c.launcher.Publish(&slipwayv1.Reservation{
+		PodUid: pod, PodNamespace: "ns", PodName: pod, Phase: phase, Claim: claim, NodeName: node,
+		InstanceType: "t3.medium", Zone: "us-east-1a", CapacityType: "on-demand", Price: 0.0416,
+	})
+}
+
+func nominated(node string) func(*v1.Pod) bool {
+	return func(p *v1.Pod) bool { return p.Status.NominatedNodeName == node }
+}
+
+func bound(node string) func(*v1.Pod) bool {
+	return func(p *v1.Pod) bool { return p.Spec.NodeName == node }
+}
+
+// TestEmptyCluster: a cluster without nodes gets its first one, and the pods it is
+// launched for run there although another pod came first.
+func TestEmptyCluster(t *testing.T) {
+	c := startCluster(t)
+	c.create("a", "2")
+	c.create("b", "1")
+	c.waitForLauncher(2)
+	c.publish("a", slipwayv1.Reservation_PHASE_LAUNCHED, "claim-1", "n1")
+	c.publish("b", slipwayv1.Reservation_PHASE_LAUNCHED, "claim-1", "n1")
+	c.waitForPod("a", "nominated", nominated("n1"))
+	c.waitForPod("b", "nominated", nominated("n1"))
+	c.create("thief", "2")
+	c.waitForLauncher(3)
+	c.join("n1", "4")
+	c.waitForPod("a", "bound", bound("n1"))
+	c.waitForPod("b", "bound", bound("n1"))
+	c.waitForPod("thief", "left out", bound(""))
+	// What fits an existing node is never handed over.
+	c.create("small", "1")
+	c.waitForPod("small", "bound", bound("n1"))
+	if pods, _ := c.launcher.Pods(); len(pods) != 3 {
+		t.Errorf("%d pods were handed over, want 3", len(pods))
+	}
+	if releases := c.launcher.Releases(); len(releases) != 0 {
+		t.Errorf("releases: %v", releases)
+	}
+}
+
+// TestShortNode: pods for which a node turns out to be too small get another one.
+func TestShortNode(t *testing.T) {
+	c := startCluster(t)
+	c.create("a", "2")
+	c.waitForLauncher(1)
+	c.publish("a", slipwayv1.Reservation_PHASE_LAUNCHED, "claim-1", "n1")
+	c.waitForPod("a", "nominated", nominated("n1"))
+	c.join("n1", "1")
+	c.waitForLauncher(2)
+	c.waitForPod("a", "no longer nominated", nominated(""))
+	releases := c.launcher.Releases()
+	if len(releases) != 1 || releases[0].GetClaim() != "claim-1" {
+		t.Errorf("releases: %v", releases)
+	}
+	c.publish("a", slipwayv1.Reservation_PHASE_LAUNCHED, "claim-2", "n2")
+	c.waitForPod("a", "nominated", nominated("n2"))
+	c.join("n2", "2")
+	c.waitForPod("a", "bound", bound("n2"))
+}
+
+// TestUnlaunchable: a pod that no node can be launched for may preempt others.
+func TestUnlaunchable(t *testing.T) {
+	c := startCluster(t)
+	c.join("n1", "2")
+	c.create("low", "2")
+	c.waitForPod("low", "bound", bound("n1"))
+	high := st.MakePod().Namespace("ns").Name("high").UID("high").SchedulerName(schedulerName).Priority(10).
+		Req(map[v1.ResourceName]string{v1.ResourceCPU: "2"}).Obj()
+	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, high, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.waitForLauncher(1)
+	if _, err := c.client.CoreV1().Pods("ns").Get(c.ctx, "low", metav1.GetOptions{}); err != nil {
+		t.Errorf("a pod was preempted although a node may be launched: %v", err)
+	}
+	c.publish("high", slipwayv1.Reservation_PHASE_UNLAUNCHABLE, "", "")
+	c.waitForPod("high", "bound", bound("n1"))
+}
