@@ -2,13 +2,8 @@ package nodeclaim
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -32,9 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
-	"github.com/slipway-dev/slipway/launcher/cloud"
 	"github.com/slipway-dev/slipway/launcher/cluster"
-	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
 func TestMain(m *testing.M) {
@@ -253,189 +245,4 @@ func newPod(name string, change func(*corev1.Pod)) *corev1.Pod {
 		change(pod)
 	}
 	return pod
-}
-
-// fakeCloud is a cloud with behaviour: it keeps instances, buys one a claim, and takes
-// its time to end them.
-type fakeCloud struct {
-	clock clock.PassiveClock
-
-	mu          sync.Mutex
-	instances   map[string]cloud.Instance
-	calls       []string
-	beforeBuy   error          // answered instead of buying
-	afterBuy    error          // answered although bought: the answer was lost
-	during      func()         // runs while a launch is under way
-	unavailable []offering.Key // in answers to launches
-	hidden      bool           // reads lag: they know of no instance
-	lingers     bool           // instances that end keep shutting down
-}
-
-func (f *fakeCloud) add(in cloud.Instance) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.instances == nil {
-		f.instances = map[string]cloud.Instance{}
-	}
-	f.instances[in.ID] = in
-}
-
-// ids lists the instances that exist.
-func (f *fakeCloud) ids() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var ids []string
-	for id := range f.instances {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// count tells how often a method was called.
-func (f *fakeCloud) count(method string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := 0
-	for _, c := range f.calls {
-		if c == method {
-			n++
-		}
-	}
-	return n
-}
-
-func (f *fakeCloud) called(method string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = append(f.calls, method)
-}
-
-func (f *fakeCloud) set(change func(*fakeCloud)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change(f)
-}
-
-func (f *fakeCloud) Resolve(context.Context, *v1alpha1.EC2NodeClass) (v1alpha1.EC2NodeClassStatus, error) {
-	return v1alpha1.EC2NodeClassStatus{}, errors.ErrUnsupported
-}
-
-func (f *fakeCloud) Types(context.Context, *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (f *fakeCloud) Launch(_ context.Context, claim *v1alpha1.NodeClaim, _ *v1alpha1.EC2NodeClass) (cloud.Instance, error) {
-	f.called("Launch")
-	f.mu.Lock()
-	during, beforeBuy, afterBuy, unavailable := f.during, f.beforeBuy, f.afterBuy, f.unavailable
-	f.mu.Unlock()
-	if during != nil {
-		during()
-	}
-	if beforeBuy != nil {
-		return cloud.Instance{}, beforeBuy
-	}
-	id := "i-" + claim.Name
-	o := claim.Spec.Offerings[0]
-	in := cloud.Instance{
-		ID: id, ProviderID: "aws:///" + o.Zone + "/" + id, NodeName: "node-" + claim.Name,
-		Type: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ImageID: "ami-1",
-		ClaimName: claim.Name, ClaimUID: string(claim.UID), LaunchTime: f.clock.Now(),
-	}
-	f.add(in)
-	in.Unavailable = unavailable
-	return in, afterBuy
-}
-
-func (f *fakeCloud) Get(_ context.Context, id string) (cloud.Instance, error) {
-	f.called("Get")
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	in, ok := f.instances[id]
-	if !ok || f.hidden {
-		return cloud.Instance{}, fmt.Errorf("instance %s: %w", id, cloud.ErrNotFound)
-	}
-	return in, nil
-}
-
-func (f *fakeCloud) List(context.Context) ([]cloud.Instance, error) {
-	f.called("List")
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var all []cloud.Instance
-	for _, in := range f.instances {
-		if !f.hidden {
-			all = append(all, in)
-		}
-	}
-	return all, nil
-}
-
-func (f *fakeCloud) Terminate(_ context.Context, id string) error {
-	f.called("Terminate")
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	in, ok := f.instances[id]
-	switch {
-	case !ok || f.hidden:
-		return fmt.Errorf("instance %s: %w", id, cloud.ErrNotFound)
-	case f.lingers:
-		in.Terminating = true
-		f.instances[id] = in
-	default:
-		delete(f.instances, id)
-	}
-	return nil
-}
-
-// fakeCatalog predicts 2 CPUs for m5.large and remembers what it is told.
-type fakeCatalog struct {
-	mu          sync.Mutex
-	unavailable []offering.Key
-	learnt      []string
-}
-
-func (c *fakeCatalog) Types(context.Context, *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
-	return []offering.Type{{Name: "m5.large", Allocatable: corev1.ResourceList{
-		"cpu": resource.MustParse("2"), "nvidia.com/gpu": resource.MustParse("1"),
-	}}}, nil
-}
-
-func (c *fakeCatalog) MarkUnavailable(keys ...offering.Key) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.unavailable = append(c.unavailable, keys...)
-}
-
-func (c *fakeCatalog) Learn(typeName, imageID string, predicted, real corev1.ResourceList) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.learnt = append(c.learnt, fmt.Sprintf("%s %s cpu %s→%s, %d resources", typeName, imageID,
-		predicted.Cpu(), real.Cpu(), len(predicted)))
-	return true
-}
-
-// fakeRecorder keeps the reasons of events.
-type fakeRecorder struct {
-	mu     sync.Mutex
-	events []string
-}
-
-func (r *fakeRecorder) Eventf(regarding, _ runtime.Object, _, reason, _, _ string, _ ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, fmt.Sprintf("%s %s", strings.TrimPrefix(fmt.Sprintf("%T", regarding), "*v1alpha1."), reason))
-}
-
-func (r *fakeRecorder) count(event string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := 0
-	for _, e := range r.events {
-		if e == event {
-			n++
-		}
-	}
-	return n
 }
