@@ -41,16 +41,16 @@ const stopGrace = 5 * time.Second
 
 // NewServer listens on address and reads the certificates.
 func NewServer(address string, files TLSFiles, r Reserver) (*Server, error) {
-	certs, err := certwatcher.New(files.CertFile, files.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("server certificate: %w", err)
-	}
 	if _, err := readCA(files.ClientCAFile); err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
+	}
+	certs, err := certwatcher.New(files.CertFile, files.KeyFile)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("server certificate: %w", err), listener.Close())
 	}
 	return &Server{listener: listener, certs: certs, files: files, reserver: r}, nil
 }

@@ -70,4 +70,17 @@ func sortOldestFirst(pods []*corev1.Pod) {
 	})
 }
 
-func compareNames(a, b string) int { return strings.Compare(a, b) }
+// explain adds to the reasons what keeps pools from being used at all.
+func (v *view) explain(unplaced []fit.Unplaced) []fit.Unplaced {
+	for i, u := range unplaced {
+		switch {
+		case len(v.templates) > 0:
+			unplaced[i].Reason = strings.Join(append([]string{u.Reason}, v.unusable...), "; ")
+		case len(v.unusable) > 0:
+			unplaced[i].Reason = strings.Join(v.unusable, "; ")
+		default:
+			unplaced[i].Reason = "there is no NodePool"
+		}
+	}
+	return unplaced
+}

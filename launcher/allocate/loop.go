@@ -333,7 +333,7 @@ func (l *loop) reconsider(why string) {
 
 // cancelIfUnneeded deletes a claim that was not launched yet and holds no pod any more.
 func (l *loop) cancelIfUnneeded(claim *v1alpha1.NodeClaim, reason string) {
-	if claim.Status.InstanceID != "" || slices.ContainsFunc(claim.Spec.Pods, func(r v1alpha1.ReservedPod) bool {
+	if claim == nil || claim.Status.InstanceID != "" || slices.ContainsFunc(claim.Spec.Pods, func(r v1alpha1.ReservedPod) bool {
 		e := l.pods[r.UID]
 		return e != nil && e.Claim == claim.Name
 	}) {

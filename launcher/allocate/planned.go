@@ -14,27 +14,14 @@ func (l *loop) planned(r result) {
 	l.planning = false
 	now := time.Now()
 	for _, claim := range r.claims {
-		if l.claims[claim.Name] != nil {
-			continue // an informer was faster
-		}
-		l.claims[claim.Name] = claim
-		held := 0
-		for _, p := range claim.Spec.Pods {
-			e := l.pods[p.UID]
-			if e == nil || e.Claim != "" {
-				continue // it went away meanwhile
-			}
-			before := e.Phase
-			stand(&e.Reservation, claim)
-			l.metrics.progress(before, e)
-			l.tell(e)
-			held++
+		if l.claims[claim.Name] == nil { // an informer may have been faster
+			l.claimSeen(claim)
 		}
 		first := claim.Spec.Offerings[0]
-		l.log.Info("nodeclaim written", "nodeclaim", claim.Name, "nodepool", claim.Spec.NodePool, "pods", held,
+		l.log.Info("nodeclaim written", "nodeclaim", claim.Name, "nodepool", claim.Spec.NodePool, "pods", len(claim.Spec.Pods),
 			"type", first.InstanceType, "zone", first.Zone, "capacityType", first.CapacityType,
-			"price", first.Price.AsApproximateFloat64(), "offerings", len(claim.Spec.Offerings))
-		l.cancelIfUnneeded(claim, "its pods went away while it was planned")
+			"price", dollars(first.Price.AsApproximateFloat64()), "offerings", len(claim.Spec.Offerings))
+		l.cancelIfUnneeded(l.claims[claim.Name], "its pods went away while it was planned")
 	}
 	for _, u := range r.unplaced {
 		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {

@@ -47,6 +47,7 @@ type result struct {
 
 const (
 	writeTimeout = 10 * time.Second // for one write to the API server
+	typesTimeout = 20 * time.Second // for a pool's instance types, when they are not known yet
 	writers      = 16               // NodeClaims written at the same time
 )
 
@@ -130,7 +131,7 @@ func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1
 		planned = append(planned, space.Planned(plan)...)
 		price, bound = price+plan.Price, bound+plan.LowerBound
 	}
-	unplaced := space.Unplaced()
+	unplaced := view.explain(space.Unplaced())
 	p.metrics.planned(fitted.Sub(start), time.Since(fitted), price, bound)
 	decided := make([]*v1alpha1.NodeClaim, 0, len(planned))
 	for _, n := range planned {

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +28,8 @@ type view struct {
 	offers     []offer // beside templates
 	daemonSets []*appsv1.DaemonSet
 	budget     *limits
+	// unusable says why nothing of a pool may be bought at the moment, pool by pool.
+	unusable []string
 }
 
 // offer says what a template stands for.
@@ -42,16 +45,12 @@ func (p *planner) look(ctx context.Context, claims []*v1alpha1.NodeClaim) (*view
 	if err := p.cfg.Client.List(ctx, &pools); err != nil {
 		return nil, fmt.Errorf("list nodepools: %w", err)
 	}
-	slices.SortFunc(pools.Items, func(a, b v1alpha1.NodePool) int { return compareNames(a.Name, b.Name) })
+	slices.SortFunc(pools.Items, func(a, b v1alpha1.NodePool) int { return strings.Compare(a.Name, b.Name) })
 	capacities := map[string]corev1.ResourceList{} // by instance type
 	for i := range pools.Items {
 		pool := &pools.Items[i]
-		usable, err := p.addPool(ctx, v, pool, capacities)
-		if err != nil {
-			return nil, err
-		}
-		if !usable {
-			p.log.V(1).Info("nodepool is not usable", "nodepool", pool.Name)
+		if why := p.addPool(ctx, v, pool, capacities); why != "" {
+			v.unusable = append(v.unusable, "nodepool "+pool.Name+": "+why)
 		}
 	}
 	v.budget = newLimits(pools.Items, v, claims, capacities)
@@ -65,55 +64,66 @@ func (p *planner) look(ctx context.Context, claims []*v1alpha1.NodeClaim) (*view
 	return v, p.addNodes(ctx, v, claims)
 }
 
-// addPool adds the templates of a pool's available offerings.
-func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool, capacities map[string]corev1.ResourceList) (usable bool, err error) {
-	if pool.DeletionTimestamp != nil || meta.IsStatusConditionFalse(pool.Status.Conditions, v1alpha1.ConditionReady) {
-		return false, nil
+// addPool adds the templates of a pool's available offerings, or says why it has none.
+func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool, capacities map[string]corev1.ResourceList) (why string) {
+	if pool.DeletionTimestamp != nil {
+		return "is being deleted"
+	}
+	if c := meta.FindStatusCondition(pool.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Status == metav1.ConditionFalse {
+		return "not ready: " + c.Message
 	}
 	class, err := p.classOf(ctx, pool)
-	if err != nil || (class == nil && pool.Spec.Template.Spec.NodeClassRef != nil) {
-		return false, err
+	if err != nil {
+		return err.Error()
 	}
 	matcher, err := v1alpha1.CompileRequirements(pool.EffectiveRequirements())
 	if err != nil {
-		return false, nil //nolint:nilerr // the pool's Ready condition says it
+		return err.Error()
 	}
+	ctx, cancel := context.WithTimeout(ctx, typesTimeout)
+	defer cancel()
 	instanceTypes, err := p.cfg.Catalog.Types(ctx, class)
 	if err != nil {
-		return false, fmt.Errorf("nodepool %s: instance types: %w", pool.Name, err)
+		return "instance types are not known: " + err.Error()
 	}
+	before, sold := len(v.templates), 0
 	for _, t := range instanceTypes {
 		capacities[t.Name] = t.Capacity
 		for _, o := range t.Offerings {
-			if !o.Available || o.Price <= 0 {
-				continue
-			}
 			node := templateNode(pool, t, o)
-			if !matcher.Match(node.Labels) {
-				continue
+			switch {
+			case o.Price <= 0 || !matcher.Match(node.Labels):
+			case !o.Available:
+				sold++
+			default:
+				v.templates = append(v.templates, fit.Template{Node: node, Price: o.Price, Tier: pool.Spec.Weight, Pool: pool.Name})
+				v.offers = append(v.offers, offer{pool, v1alpha1.AcceptedOffering{
+					InstanceType: t.Name, Zone: o.Zone, CapacityType: o.CapacityType, Price: priceQuantity(o.Price),
+				}})
 			}
-			v.templates = append(v.templates, fit.Template{Node: node, Price: o.Price, Tier: pool.Spec.Weight, Pool: pool.Name})
-			v.offers = append(v.offers, offer{pool, v1alpha1.AcceptedOffering{
-				InstanceType: t.Name, Zone: o.Zone, CapacityType: o.CapacityType, Price: priceQuantity(o.Price),
-			}})
 		}
 	}
-	return true, nil
+	if len(v.templates) > before {
+		return ""
+	}
+	if sold > 0 {
+		return fmt.Sprintf("EC2 has no capacity for any of its %d offerings at the moment", sold)
+	}
+	return "no offering matches its requirements"
 }
 
-// classOf reads the pool's class; nil when it names none, or one that is not there or not ready.
+// classOf reads the pool's class; nil stands for the defaults.
 func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alpha1.EC2NodeClass, error) {
 	ref := pool.Spec.Template.Spec.NodeClassRef
 	if ref == nil {
 		return nil, nil
 	}
 	class := &v1alpha1.EC2NodeClass{}
-	err := p.cfg.Client.Get(ctx, types.NamespacedName{Name: ref.Name}, class)
-	if apierrors.IsNotFound(err) || (err == nil && meta.IsStatusConditionFalse(class.Status.Conditions, v1alpha1.ConditionReady)) {
-		return nil, nil
+	if err := p.cfg.Client.Get(ctx, types.NamespacedName{Name: ref.Name}, class); err != nil {
+		return nil, fmt.Errorf("EC2NodeClass %s: %w", ref.Name, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("nodepool %s: class %s: %w", pool.Name, ref.Name, err)
+	if c := meta.FindStatusCondition(class.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Status == metav1.ConditionFalse {
+		return nil, fmt.Errorf("EC2NodeClass %s is not ready: %s", ref.Name, c.Message)
 	}
 	return class, nil
 }
@@ -122,7 +132,8 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 // go before pods come.
 func templateNode(pool *v1alpha1.NodePool, t offering.Type, o offering.Offering) *corev1.Node {
 	node := &corev1.Node{}
-	node.Labels = maps.Clone(t.Labels)
+	node.Labels = make(map[string]string, len(t.Labels)+len(pool.Spec.Template.Metadata.Labels)+4)
+	maps.Copy(node.Labels, t.Labels)
 	maps.Copy(node.Labels, pool.Spec.Template.Metadata.Labels)
 	node.Labels[corev1.LabelTopologyZone] = o.Zone
 	node.Labels[v1alpha1.LabelCapacityType] = o.CapacityType
