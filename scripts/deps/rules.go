@@ -21,7 +21,9 @@ func Rules() map[string][]string {
 		"plugin/ledger":  {},
 		"plugin/courier": {"plugin/ledger", "proto/..."},
 		"plugin/config":  {},
-		"plugin/cmd/...": {"plugin/...", "proto/..."},
+		// A launcher for tests.
+		"plugin/courier/launchertest": {"plugin/courier", "proto/..."},
+		"plugin/cmd/...":              {"plugin/...", "proto/..."},
 
 		"launcher":                 {"launcher/allocate", "proto/..."},
 		api:                        {},
