@@ -247,7 +247,9 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 			continue
 		}
 		l.metrics.progress(before.Phase, e)
-		e.failures = 0
+		if e.Phase == Ready {
+			e.failures = 0 // not before: what failed may fail again until then
+		}
 		l.tell(e)
 	}
 }

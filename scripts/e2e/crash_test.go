@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,94 +20,6 @@ import (
 	"github.com/slipway-dev/slipway/scripts/simec2"
 	"github.com/slipway-dev/slipway/scripts/stack"
 )
-
-// scene is what there is of one NodePool, at one look.
-type scene struct {
-	pods      []corev1.Pod // of the app named as the pool
-	claims    []v1alpha1.NodeClaim
-	nodes     []corev1.Node
-	instances []simec2.Instance // that were ever launched
-	faults    []simec2.Fault    // still in force
-}
-
-func (s scene) String() string {
-	states := map[string]int{}
-	for _, in := range s.instances {
-		states[in.State]++
-	}
-	return fmt.Sprintf("%d pods, %d claims, %d nodes, instances %v, %d faults", len(s.pods), len(s.claims), len(s.nodes), states, len(s.faults))
-}
-
-func (w *world) look(pool string) scene {
-	w.t.Helper()
-	s := scene{pods: w.pods(pool), claims: w.claims(), nodes: w.nodes(), instances: w.Sim.Instances(), faults: w.Sim.Faults()}
-	s.claims = slices.DeleteFunc(s.claims, func(c v1alpha1.NodeClaim) bool { return c.Spec.NodePool != pool })
-	s.nodes = slices.DeleteFunc(s.nodes, func(n corev1.Node) bool { return n.Labels[v1alpha1.LabelNodePool] != pool })
-	s.instances = slices.DeleteFunc(s.instances, func(in simec2.Instance) bool { return in.Tags[v1alpha1.TagNodePool] != pool })
-	return s
-}
-
-// every tells whether there are n things, and all are so.
-func every[T any](n int, things []T, so func(T) bool) bool {
-	return len(things) == n && !slices.ContainsFunc(things, func(t T) bool { return !so(t) })
-}
-
-func onNode(p corev1.Pod) bool              { return p.Spec.NodeName != "" }
-func leaving(c v1alpha1.NodeClaim) bool     { return c.DeletionTimestamp != nil }
-func bought(c v1alpha1.NodeClaim) bool      { return c.Status.InstanceID != "" }
-func initialized(c v1alpha1.NodeClaim) bool { return is(c, v1alpha1.ConditionInitialized) }
-func registered(c v1alpha1.NodeClaim) bool  { return is(c, v1alpha1.ConditionRegistered) }
-func works(in simec2.Instance) bool         { return in.State == simec2.StateRunning }
-func ended(in simec2.Instance) bool         { return in.State == simec2.StateTerminated }
-
-func is(c v1alpha1.NodeClaim, condition string) bool {
-	return meta.IsStatusConditionTrue(c.Status.Conditions, condition)
-}
-
-// moment waits until the scene is as wanted.
-func (w *world) moment(what, pool string, wanted func(scene) bool) {
-	w.t.Helper()
-	w.eventually(what, func() error {
-		if s := w.look(pool); !wanted(s) {
-			return fmt.Errorf("there are %s", s)
-		}
-		return nil
-	})
-}
-
-// settled waits until n pods of a pool run on n nodes that were reserved for them, and
-// checks that nothing was bought twice and nothing beside.
-func (w *world) settled(pool string, n int) {
-	w.t.Helper()
-	w.onReserved(w.bound(pool, n))
-	w.moment("every claim has its node", pool, func(s scene) bool {
-		return every(n, s.claims, initialized) && len(s.nodes) == n
-	})
-	w.boughtOnce(pool)
-}
-
-// boughtOnce checks that each claim has one instance, and each instance that was ever
-// launched its claim.
-func (w *world) boughtOnce(pool string) {
-	w.t.Helper()
-	s := w.look(pool)
-	claims := map[string]int{}
-	for _, c := range s.claims {
-		claims[string(c.UID)] = 0
-	}
-	for _, in := range s.instances {
-		uid := in.Tags[v1alpha1.TagClaimUID]
-		if _, known := claims[uid]; !known {
-			w.t.Errorf("instance %s (%s) was bought for claim %s (%s), which is gone", in.ID, in.State, in.Tags[v1alpha1.TagNodeClaim], uid)
-		}
-		claims[uid]++
-	}
-	for uid, n := range claims {
-		if n != 1 {
-			w.t.Errorf("claim %s has %d instances", uid, n)
-		}
-	}
-}
 
 // crash says when to kill the launcher, and how to be sure that it happened then: at holds
 // before it is killed and still does afterwards.
@@ -288,20 +198,6 @@ func (w *world) crash(c crash) {
 	w.restartLauncher()
 }
 
-func (w *world) restartLauncher() {
-	w.t.Helper()
-	if err := w.RestartLauncher(w.ctx); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) faults(list ...simec2.Fault) {
-	w.t.Helper()
-	if err := w.Sim.SetFaults(list...); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // launcherKnows tells whether n pods are in a phase, as the launcher's metrics say.
 func (w *world) launcherKnows(phase string, n int) bool {
 	w.t.Helper()
@@ -330,77 +226,4 @@ func (w *world) removeBootTaint(pool string) {
 			return w.Client.Update(w.ctx, &n)
 		})
 	}
-}
-
-// TestSchedulerKilled: reservations outlive the scheduler that asked for them.
-func TestSchedulerKilled(t *testing.T) {
-	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 3 * time.Second })
-	c := crash{name: "web"}
-	w.crashPool(c)
-	w.create(c.pods()...)
-	w.moment("instances are bought", c.name, func(s scene) bool { return every(crashPods, s.claims, bought) })
-	w.Scheduler.Kill()
-	if s := w.look(c.name); len(s.nodes) > 0 {
-		t.Fatalf("the scheduler was killed too late: there are %s", s)
-	}
-	w.moment("nodes are ready", c.name, func(s scene) bool { return every(crashPods, s.claims, initialized) })
-	if err := w.RestartScheduler(w.ctx); err != nil {
-		t.Fatal(err)
-	}
-	w.settled(c.name, crashPods)
-}
-
-// TestLauncherDown: without the launcher pods that fit are scheduled as ever, and those
-// that do not are launched for when it is back.
-func TestLauncherDown(t *testing.T) {
-	w := start(t, nil)
-	w.poolReady(pool("pool", never, "m5.xlarge"))
-	w.create(pod("first", "1"))
-	w.onReserved(w.bound("first", 1))
-
-	w.Launcher.Kill()
-	w.create(pod("fits", "1"))
-	w.bound("fits", 1)
-	w.create(pod("large", "2500m"))
-	w.eventually("the large pod is unschedulable", func() error {
-		p := w.pods("large")[0]
-		for _, c := range p.Status.Conditions {
-			if c.Type == corev1.PodScheduled && c.Reason == corev1.PodReasonUnschedulable {
-				return nil
-			}
-		}
-		return fmt.Errorf("conditions: %v", p.Status.Conditions)
-	})
-	w.create(pod("fits-too", "500m"))
-	w.bound("fits-too", 1)
-	if p := w.pods("large")[0]; p.Spec.NodeName != "" || len(w.claims()) != 1 {
-		t.Fatalf("the large pod is on node %q, there are %d claims", p.Spec.NodeName, len(w.claims()))
-	}
-
-	w.restartLauncher()
-	w.onReserved(w.bound("large", 1))
-	w.boughtOnce("pool")
-}
-
-// TestAPIServerRestart: both daemons get over a restart of the API server in the middle
-// of a burst.
-func TestAPIServerRestart(t *testing.T) {
-	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = time.Second })
-	w.poolReady(pool("web", never, "m5.large"))
-	const n = 12
-	w.create(deployment("web", n, "1200m"))
-	w.moment("instances are bought", "web", func(s scene) bool { return slices.ContainsFunc(s.claims, bought) })
-	if err := w.Cluster.RestartAPIServer(w.ctx); err != nil {
-		t.Fatal(err)
-	}
-	w.eventually("all pods are bound", func() error {
-		if err := w.Revive(w.ctx); err != nil {
-			t.Fatal(err)
-		}
-		if s := w.look("web"); !every(n, s.pods, onNode) {
-			return errors.New(s.String())
-		}
-		return nil
-	})
-	w.settled("web", n)
 }
