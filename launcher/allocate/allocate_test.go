@@ -76,7 +76,7 @@ func waiting(name string, change ...func(*corev1.Pod)) *corev1.Pod {
 
 func ownedBy(kind, name string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
-		p.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: name, UID: types.UID(name), Controller: ptr.To(true)}}
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: name, UID: types.UID(name), Controller: new(true)}}
 	}
 }
 
@@ -84,6 +84,25 @@ func onNode(node string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Spec
 
 func objectMeta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name)}
+}
+
+// TestClaimEndsBeforePlanIsHeard: claims of a batch are written side by side, so the first
+// may be refused before the planner reports the last. It must not come back to life.
+func TestClaimEndsBeforePlanIsHeard(t *testing.T) {
+	l := newLoop(t, waiting("a"))
+	l.reserve([]*corev1.Pod{waiting("a")})
+	l.plan("test")
+	claim := claimFor("c1", "a")
+	claim.UID = "c1"
+	l.observe(event{claim: claim})
+	l.observe(event{claim: claim, gone: true})
+	l.planned(result{claims: []*v1alpha1.NodeClaim{claim}})
+	if e := l.pods["a"]; e.Phase != Waiting || e.Claim != "" {
+		t.Errorf("pod a is %s on claim %q, want waiting", e.Phase, e.Claim)
+	}
+	if len(l.claims) != 0 || l.batchSince.IsZero() {
+		t.Errorf("%d claims, batch open since %s", len(l.claims), l.batchSince)
+	}
 }
 
 func TestBatchIsComplete(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -161,6 +162,6 @@ func (l *loop) plan(why string) {
 	sortOldestFirst(pods)
 	l.metrics.batch(len(pods), time.Since(since))
 	l.log.Info("batch closed", "pods", len(pods), "because", why, "after", time.Since(since).Round(time.Millisecond))
-	l.planning = true
+	l.planning, l.ended = true, sets.New[types.UID]()
 	l.submit(job{batch: &batch{pods: pods, claims: l.claimsInView()}})
 }

@@ -37,6 +37,7 @@ type loop struct {
 	batchSince, lastPod time.Time // of the open batch; zero when no pod waits
 	timer               *time.Timer
 	planning            bool
+	ended               sets.Set[types.UID] // claims that ended while the planner was at work
 	jobs                chan<- job
 	queue               []job // waiting to be taken by the planner
 
@@ -271,6 +272,9 @@ func (l *loop) find(r v1alpha1.ReservedPod) *entry {
 
 // claimGone returns the pods of a claim that failed or was deleted to the queue.
 func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
+	if l.planning {
+		l.ended.Insert(claim.UID)
+	}
 	delete(l.claims, claim.Name)
 	delete(l.released, claim.Name)
 	now := time.Now()

@@ -14,6 +14,9 @@ func (l *loop) planned(r result) {
 	l.planning = false
 	now := time.Now()
 	for _, claim := range r.claims {
+		if l.ended.Has(claim.UID) {
+			continue // refused while its siblings were being written
+		}
 		if l.claims[claim.Name] == nil { // an informer may have been faster
 			l.claimSeen(claim)
 		}
