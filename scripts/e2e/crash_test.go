@@ -62,7 +62,7 @@ func launchCrashes() []crash {
 		},
 		{
 			name:   "instances-bought-unheard",
-			faults: []simec2.Fault{{Action: "CreateFleet", Latency: simec2.Duration(time.Second), Count: crashPods}},
+			faults: []simec2.Fault{{Action: "CreateFleet", Latency: simec2.Duration(2 * time.Second), Count: crashPods}},
 			at:     func(_ *world, s scene) bool { return len(s.claims) == crashPods && len(s.faults) == 0 },
 			frozen: func(s scene) bool { return len(s.instances) == crashPods && !slices.ContainsFunc(s.claims, bought) },
 		},
@@ -109,6 +109,7 @@ func terminationCrashes() []crash {
 // TestLauncherKilled kills the launcher between any two steps of a launch and of a
 // termination. Its successor ends with the same nodes as if nothing had happened.
 func TestLauncherKilled(t *testing.T) {
+	t.Parallel()
 	w := start(t, func(c *stack.Config) {
 		c.Sim.BootDelay = 2 * time.Second
 		c.Launcher = func(l *launcherconfig.Config) {

@@ -14,6 +14,7 @@ import (
 
 // TestSchedulerKilled: reservations outlive the scheduler that asked for them.
 func TestSchedulerKilled(t *testing.T) {
+	t.Parallel()
 	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 3 * time.Second })
 	c := crash{name: "web"}
 	w.crashPool(c)
@@ -33,6 +34,7 @@ func TestSchedulerKilled(t *testing.T) {
 // TestLauncherDown: without the launcher pods that fit are scheduled as ever, and those
 // that do not are launched for when it is back.
 func TestLauncherDown(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	w.poolReady(pool("pool", never, "m5.xlarge"))
 	w.create(pod("first", "1"))
@@ -65,6 +67,7 @@ func TestLauncherDown(t *testing.T) {
 // TestAPIServerRestart: both daemons get over a restart of the API server in the middle
 // of a burst.
 func TestAPIServerRestart(t *testing.T) {
+	t.Parallel()
 	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = time.Second })
 	w.poolReady(pool("web", never, "m5.large"))
 	const n = 12

@@ -51,6 +51,13 @@ func start(t *testing.T, change func(*stack.Config)) *world {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
+		for _, daemon := range []string{"slipway-launcher", "slipway-scheduler"} {
+			if log, err := os.ReadFile(s.Logs() + "/" + daemon + ".log"); err != nil { //nolint:gosec // the test's own directory
+				t.Error(err)
+			} else if _, race, found := strings.Cut(string(log), "WARNING: DATA RACE"); found {
+				t.Errorf("%s has a data race:%s", daemon, race[:min(len(race), 4000)])
+			}
+		}
 		if t.Failed() {
 			t.Log(logs(s.Logs()))
 		}
@@ -58,7 +65,7 @@ func start(t *testing.T, change func(*stack.Config)) *world {
 	return &world{Stack: s, t: t, ctx: t.Context()}
 }
 
-// logs returns the ends of the daemons' logs, and every data race in them.
+// logs returns the ends of the daemons' logs.
 func logs(dir string) string {
 	var out strings.Builder
 	for _, name := range []string{"slipway-launcher.log", "slipway-scheduler.log", "slipway-sim.log"} {
