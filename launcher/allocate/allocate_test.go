@@ -52,7 +52,7 @@ func newLoop(t *testing.T, objects ...client.Object) *loop {
 		},
 		metrics: m, log: logr.Discard(), ctx: t.Context(),
 		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, released: map[string]sets.Set[types.UID]{},
-		watchers: map[chan []Reservation]context.Context{},
+		watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 }
 

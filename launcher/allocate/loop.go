@@ -41,7 +41,8 @@ type loop struct {
 	jobs                chan<- job
 	queue               []job // waiting to be taken by the planner
 
-	watchers map[chan []Reservation]context.Context
+	// watchers by the channel they are told on, with what closes when one is gone.
+	watchers map[chan []Reservation]<-chan struct{}
 	changed  []Reservation // to be told to the watchers
 }
 
@@ -55,7 +56,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
 		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, released: map[string]sets.Set[types.UID]{},
-		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]context.Context{},
+		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {
 		return err
@@ -154,7 +155,7 @@ func (l *loop) add(pod *corev1.Pod, now time.Time) {
 
 // wait puts a pod into the open batch.
 func (l *loop) wait(e *entry, now time.Time) {
-	e.Reservation = Reservation{Pod: e.Pod, UID: e.UID, Phase: Waiting}
+	e.Reservation, e.registered = Reservation{Pod: e.Pod, UID: e.UID, Phase: Waiting}, false
 	if l.batchSince.IsZero() {
 		l.batchSince = now
 	}
@@ -244,6 +245,10 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		}
 		before := e.Reservation
 		stand(&e.Reservation, claim)
+		if !e.registered && meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionRegistered) {
+			e.registered = true
+			l.metrics.observe(stageRegistered, e.seen)
+		}
 		if e.Reservation == before {
 			continue
 		}

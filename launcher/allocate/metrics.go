@@ -11,10 +11,11 @@ import (
 type stage string
 
 const (
-	stagePlanned  stage = "planned"
-	stageLaunched stage = "launched"
-	stageReady    stage = "ready"
-	stageBound    stage = "bound"
+	stagePlanned    stage = "planned"
+	stageLaunched   stage = "launched"
+	stageRegistered stage = "registered"
+	stageReady      stage = "ready"
+	stageBound      stage = "bound"
 )
 
 type metrics struct {

@@ -46,6 +46,8 @@ type entry struct {
 	pod  *corev1.Pod // nil when only its claim has told of it
 	told Phase       // the phase as last told
 	seen time.Time   // when it was first handed over, or found
+	// registered is set once the claim's node has registered, which is no phase of its own.
+	registered bool
 	// failures in a row that call for patience, and until when to have it.
 	failures  int
 	notBefore time.Time

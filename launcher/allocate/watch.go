@@ -22,7 +22,7 @@ func (l *loop) watch(ctx context.Context) ([]Reservation, <-chan []Reservation) 
 		snapshot = append(snapshot, e.Reservation)
 	}
 	changes := make(chan []Reservation, watcherBuffer)
-	l.watchers[changes] = ctx
+	l.watchers[changes] = ctx.Done()
 	return snapshot, changes
 }
 
@@ -31,18 +31,28 @@ func (l *loop) publish() {
 	if len(l.changed) == 0 {
 		return
 	}
-	for changes, ctx := range l.watchers {
-		select {
-		case changes <- slices.Clone(l.changed):
-			if ctx.Err() == nil {
-				continue
-			}
-		default: // too slow
+	for changes, gone := range l.watchers {
+		if !send(changes, gone, slices.Clone(l.changed)) {
+			close(changes)
+			delete(l.watchers, changes)
 		}
-		close(changes)
-		delete(l.watchers, changes)
 	}
 	l.changed = nil
+}
+
+// send is false when the watcher is gone or too slow.
+func send(changes chan<- []Reservation, gone <-chan struct{}, changed []Reservation) bool {
+	select {
+	case <-gone:
+		return false
+	default:
+	}
+	select {
+	case changes <- changed:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l *loop) closeWatchers() {

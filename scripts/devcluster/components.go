@@ -47,6 +47,13 @@ func (c *Cluster) apiServerProcess() ProcessConfig {
 		"--tls-cert-file=" + c.pki.server.Cert,
 		"--tls-private-key-file=" + c.pki.server.Key,
 		"--client-ca-file=" + c.pki.clientsFile,
+		// Servers that delegate authentication, the scheduler's among them, complain without
+		// a front proxy's; nobody holds a certificate of that name.
+		"--requestheader-client-ca-file=" + c.pki.clientsFile,
+		"--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--authorization-mode=RBAC",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.pki.accountPublic,

@@ -91,6 +91,8 @@ func (s *Stack) startScheduler(ctx context.Context) error {
 		Args: []string{
 			"--config", s.schedulerConfig(), "--bind-address", "127.0.0.1", "--secure-port", port,
 			"--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
+			// A failed attempt need not wait until the API server has noted it.
+			"--feature-gates", "SchedulerAsyncAPICalls=true",
 		},
 		LogDir: s.Logs(), Ready: devcluster.HTTPReady("https://"+ports[0]+"/healthz", nil), StartTimeout: startTimeout,
 	})
