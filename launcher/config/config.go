@@ -16,7 +16,7 @@ import (
 type Config struct {
 	// Cluster is what the launched instances join.
 	Cluster Cluster `json:"cluster"`
-	AWS     AWS     `json:"aws,omitempty"`
+	AWS     AWS     `json:"aws,omitzero"`
 	// GRPC is where the schedulers call.
 	GRPC GRPC `json:"grpc"`
 	// SchedulerConfigFile is the KubeSchedulerConfiguration that slipway-scheduler runs
@@ -25,13 +25,13 @@ type Config struct {
 	// MetricsAddress and HealthAddress are host:port; "0" turns a listener off.
 	MetricsAddress string         `json:"metricsAddress,omitempty"` // default :8080
 	HealthAddress  string         `json:"healthAddress,omitempty"`  // default :8081
-	LeaderElection LeaderElection `json:"leaderElection,omitempty"`
-	Batch          Batch          `json:"batch,omitempty"`
-	NodeClaims     NodeClaims     `json:"nodeClaims,omitempty"`
+	LeaderElection LeaderElection `json:"leaderElection,omitzero"`
+	Batch          Batch          `json:"batch,omitzero"`
+	NodeClaims     NodeClaims     `json:"nodeClaims,omitzero"`
 	// UnavailableFor is how long an offering that had no capacity is left alone; default 3m.
-	UnavailableFor metav1.Duration `json:"unavailableFor,omitempty"`
+	UnavailableFor metav1.Duration `json:"unavailableFor,omitzero"`
 	// Client bounds the launcher's requests to the API server.
-	Client Client `json:"client,omitempty"`
+	Client Client `json:"client,omitzero"`
 }
 
 // Cluster is what an instance must know to join.
@@ -63,26 +63,26 @@ type GRPC struct {
 
 // LeaderElection chooses the one launcher that acts.
 type LeaderElection struct {
-	Namespace     string          `json:"namespace,omitempty"`     // default kube-system
-	Name          string          `json:"name,omitempty"`          // default slipway-launcher
-	LeaseDuration metav1.Duration `json:"leaseDuration,omitempty"` // default 15s
-	RenewDeadline metav1.Duration `json:"renewDeadline,omitempty"` // default 10s
-	RetryPeriod   metav1.Duration `json:"retryPeriod,omitempty"`   // default 2s
+	Namespace     string          `json:"namespace,omitempty"`    // default kube-system
+	Name          string          `json:"name,omitempty"`         // default slipway-launcher
+	LeaseDuration metav1.Duration `json:"leaseDuration,omitzero"` // default 15s
+	RenewDeadline metav1.Duration `json:"renewDeadline,omitzero"` // default 10s
+	RetryPeriod   metav1.Duration `json:"retryPeriod,omitzero"`   // default 2s
 }
 
 // Batch says how long pods are gathered before they are planned for. A batch whose
 // owners' replicas have all come is closed at once.
 type Batch struct {
-	Idle    metav1.Duration `json:"idle,omitempty"`    // default 100ms
-	Longest metav1.Duration `json:"longest,omitempty"` // default 1s
+	Idle    metav1.Duration `json:"idle,omitzero"`    // default 100ms
+	Longest metav1.Duration `json:"longest,omitzero"` // default 1s
 }
 
 // NodeClaims bounds their lifecycle.
 type NodeClaims struct {
-	LaunchTimeout       metav1.Duration `json:"launchTimeout,omitempty"`       // default 5m
-	RegistrationTimeout metav1.Duration `json:"registrationTimeout,omitempty"` // default 15m
+	LaunchTimeout       metav1.Duration `json:"launchTimeout,omitzero"`       // default 5m
+	RegistrationTimeout metav1.Duration `json:"registrationTimeout,omitzero"` // default 15m
 	// CollectEvery is the garbage collector's period; default 2m.
-	CollectEvery metav1.Duration `json:"collectEvery,omitempty"`
+	CollectEvery metav1.Duration `json:"collectEvery,omitzero"`
 }
 
 // Client bounds requests a second to the API server.
@@ -93,7 +93,7 @@ type Client struct {
 
 // Load reads, defaults and validates a file. An error names each field that is wrong.
 func Load(file string) (*Config, error) {
-	raw, err := os.ReadFile(file) //nolint:gosec // the operator's own file
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}

@@ -24,9 +24,9 @@ type SlipwayArgs struct {
 	// the default and the only order so far.
 	Order Order `json:"order,omitempty"`
 	// RequestTimeout bounds each call to the launcher. Default 10s.
-	RequestTimeout metav1.Duration `json:"requestTimeout,omitempty"`
+	RequestTimeout metav1.Duration `json:"requestTimeout,omitzero"`
 	// TTL bounds how long a pod may wait for the launcher's and the node's next step.
-	TTL TTL `json:"ttl,omitempty"`
+	TTL TTL `json:"ttl,omitzero"`
 }
 
 // TLS names the files of the client's certificate and of what it trusts. They are read
@@ -46,19 +46,19 @@ type TLS struct {
 type TTL struct {
 	// Waiting is how long a pod waits for the launcher to confirm that it has it; then
 	// the pod is tried again. Default 60s.
-	Waiting metav1.Duration `json:"waiting,omitempty"`
+	Waiting metav1.Duration `json:"waiting,omitzero"`
 	// Planned is how long a NodeClaim may stay without an instance before its pods are
 	// tried again. Default 60s.
-	Planned metav1.Duration `json:"planned,omitempty"`
+	Planned metav1.Duration `json:"planned,omitzero"`
 	// Launched is how long a node may take to become ready before its pods' reservations
 	// are released. Default 20m.
-	Launched metav1.Duration `json:"launched,omitempty"`
+	Launched metav1.Duration `json:"launched,omitzero"`
 	// Ready is how long a pod may fail to bind to its ready node before its reservation
 	// is released. Default 2m.
-	Ready metav1.Duration `json:"ready,omitempty"`
+	Ready metav1.Duration `json:"ready,omitzero"`
 	// Refused is how long a pod that the launcher refused is not handed over again.
 	// Default 5m.
-	Refused metav1.Duration `json:"refused,omitempty"`
+	Refused metav1.Duration `json:"refused,omitzero"`
 }
 
 // Order says what is tried first for a pod that fits nowhere.
