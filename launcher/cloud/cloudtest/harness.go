@@ -111,7 +111,7 @@ func live(ctx context.Context, p cloud.Provider) (map[string]cloud.Instance, err
 	byID := map[string]cloud.Instance{}
 	for _, i := range list {
 		if _, twice := byID[i.ID]; twice {
-			return nil, fmt.Errorf("List has %s twice", i.ID)
+			return nil, fmt.Errorf("instance %s is listed twice", i.ID)
 		}
 		if !i.Terminating {
 			byID[i.ID] = i
@@ -144,7 +144,7 @@ func mustList(t *testing.T, p cloud.Provider, want ...cloud.Instance) {
 func wantOne(t *testing.T, err, want error) {
 	t.Helper()
 	for _, kind := range []error{cloud.ErrCapacity, cloud.ErrThrottled, cloud.ErrDenied, cloud.ErrNotFound, cloud.ErrInvalid} {
-		if got := errors.Is(err, kind); got != (kind == want) {
+		if got := errors.Is(err, kind); got != errors.Is(want, kind) {
 			t.Errorf("error %q: is %q = %v", err, kind, got)
 		}
 	}

@@ -76,9 +76,9 @@ func newKeyed[T any](limit int) *keyed[T] {
 	return &keyed[T]{limit: limit, values: map[string]*cached[T]{}}
 }
 
-// at returns the cached value of a key, made when there is none. When the set is full
+// at returns the cached value of a key, a fresh one when there is none. When the set is full
 // it starts over: the values can be read again.
-func (k *keyed[T]) at(key string, make func() *cached[T]) *cached[T] {
+func (k *keyed[T]) at(key string, fresh func() *cached[T]) *cached[T] {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c, ok := k.values[key]
@@ -86,7 +86,7 @@ func (k *keyed[T]) at(key string, make func() *cached[T]) *cached[T] {
 		if len(k.values) >= k.limit {
 			clear(k.values)
 		}
-		c = make()
+		c = fresh()
 		k.values[key] = c
 	}
 	return c

@@ -51,7 +51,7 @@ func newProvider(t *testing.T, s *simec2.Server, edit ...func(*ec2.Config)) *ec2
 		AWS: aws.Config{
 			Region:       "us-east-1",
 			BaseEndpoint: aws.String(s.URL()),
-			Credentials: aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "secret"}, nil
 			}),
 			Retryer: func() aws.Retryer {

@@ -67,7 +67,7 @@ func kind(code string) error {
 	case slices.Contains(notFoundCodes, code),
 		strings.HasSuffix(code, ".NotFound"), strings.HasSuffix(code, ".NotFoundException"):
 		return cloud.ErrNotFound
-	case code == codeTokenMismatch:
+	case code == codeParameterMismatch:
 		return nil // Launch resolves it
 	case strings.HasPrefix(code, "Invalid"), strings.HasPrefix(code, "Missing"), strings.HasPrefix(code, "Malformed"),
 		code == "UnknownParameter", code == "UnsupportedOperation", code == "ValidationError",
@@ -79,10 +79,10 @@ func kind(code string) error {
 }
 
 const (
-	codeTokenMismatch   = "IdempotentParameterMismatch"
-	codeTemplateExists  = "InvalidLaunchTemplateName.AlreadyExistsException"
-	codeTemplateMissing = "InvalidLaunchTemplateName.NotFoundException"
-	codeSubnetFull      = "InsufficientFreeAddressesInSubnet"
+	codeParameterMismatch = "IdempotentParameterMismatch"
+	codeTemplateExists    = "InvalidLaunchTemplateName.AlreadyExistsException"
+	codeTemplateMissing   = "InvalidLaunchTemplateName.NotFoundException"
+	codeSubnetFull        = "InsufficientFreeAddressesInSubnet"
 )
 
 // typed wraps an error of an AWS call with its kind. A denial names the permission.
@@ -91,10 +91,10 @@ func typed(service, operation string, err error) error {
 	if !errors.As(err, &api) {
 		return err
 	}
-	switch k := kind(api.ErrorCode()); k {
-	case nil:
+	switch k := kind(api.ErrorCode()); {
+	case k == nil:
 		return err
-	case cloud.ErrDenied:
+	case errors.Is(k, cloud.ErrDenied):
 		return fmt.Errorf("%w: %s: %w", k, permission(service, operation, api.ErrorMessage()), err)
 	default:
 		return fmt.Errorf("%w: %w", k, err)

@@ -54,7 +54,7 @@ func TestTyped(t *testing.T) {
 			original := &smithy.GenericAPIError{Code: tt.code, Message: "words"}
 			err := typed("EC2", "CreateFleet", original)
 			for _, k := range kinds {
-				if got := errors.Is(err, k); got != (k == tt.want) {
+				if got := errors.Is(err, k); got != errors.Is(tt.want, k) {
 					t.Errorf("is %q = %v", k, got)
 				}
 			}
@@ -84,7 +84,7 @@ func TestDenialNamesPermission(t *testing.T) {
 
 func TestErrorOfNoCode(t *testing.T) {
 	err := errors.New("connection refused")
-	if got := typed("EC2", "CreateFleet", err); got != err {
+	if got := typed("EC2", "CreateFleet", err); got.Error() != err.Error() {
 		t.Errorf("typed changed %v to %v", err, got)
 	}
 }

@@ -137,12 +137,12 @@ func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
 		code := aws.ToString(e.ErrorCode)
 		err := fmt.Errorf("%s: %s", code, aws.ToString(e.ErrorMessage))
 		k := kind(code)
-		switch k {
-		case cloud.ErrCapacity:
+		switch {
+		case errors.Is(k, cloud.ErrCapacity):
 			r.unavailable = append(r.unavailable, f.failed(e)...)
 			r.subnetFull = r.subnetFull || code == codeSubnetFull
 			lacking = append(lacking, err)
-		case cloud.ErrDenied:
+		case errors.Is(k, cloud.ErrDenied):
 			other[k] = append(other[k], fmt.Errorf("%s: %w", permission("ec2", "RunInstances", aws.ToString(e.ErrorMessage)), err))
 		default:
 			other[k] = append(other[k], err)

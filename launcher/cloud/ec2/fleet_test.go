@@ -200,12 +200,11 @@ func TestReadFleetAnswer(t *testing.T) {
 				t.Errorf("unavailable (-want +got):\n%s", diff)
 			}
 			for _, k := range kinds {
-				if got := errors.Is(r.err, k); got != (k == tt.kind) {
+				if got := errors.Is(r.err, k); got != errors.Is(tt.kind, k) {
 					t.Errorf("error %v: is %q = %v", r.err, k, got)
 				}
 			}
-			var capacity *cloud.CapacityError
-			if errors.As(r.err, &capacity) {
+			if capacity, ok := errors.AsType[*cloud.CapacityError](r.err); ok {
 				if diff := cmp.Diff(tt.unavailable, capacity.Offerings); diff != "" {
 					t.Errorf("CapacityError (-want +got):\n%s", diff)
 				}

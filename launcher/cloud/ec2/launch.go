@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -62,7 +63,7 @@ func (p *Provider) launch(ctx context.Context, claim *v1alpha1.NodeClaim, class 
 	}
 	out, err := p.createFleet(ctx, claim, specOf(class), r, f)
 	switch {
-	case hasCode(err, codeTokenMismatch):
+	case hasCode(err, codeParameterMismatch):
 		return p.adopt(ctx, claim)
 	case errors.Is(err, cloud.ErrNotFound):
 		// Something of what the class resolved to is gone.
@@ -92,7 +93,7 @@ func (p *Provider) launch(ctx context.Context, claim *v1alpha1.NodeClaim, class 
 func (p *Provider) createFleet(
 	ctx context.Context, claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, r resolution, f fleet,
 ) (*ec2.CreateFleetOutput, error) {
-	taints := append(claim.Spec.Taints[:len(claim.Spec.Taints):len(claim.Spec.Taints)], claim.Spec.StartupTaints...)
+	taints := append(slices.Clip(claim.Spec.Taints), claim.Spec.StartupTaints...)
 	boot, err := userData(p.cfg.Cluster, nodeLabels(claim, f.capacityType), taints)
 	if err != nil {
 		return nil, err

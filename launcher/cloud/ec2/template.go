@@ -100,7 +100,7 @@ func metadataOptions(o *v1alpha1.MetadataOptions) *types.LaunchTemplateInstanceM
 		out.HttpProtocolIpv6 = types.LaunchTemplateInstanceMetadataProtocolIpv6(o.HTTPProtocolIPv6)
 	}
 	if o.HTTPPutResponseHopLimit != nil {
-		out.HttpPutResponseHopLimit = aws.Int32(int32(*o.HTTPPutResponseHopLimit))
+		out.HttpPutResponseHopLimit = narrow(o.HTTPPutResponseHopLimit)
 	}
 	if o.HTTPTokens != "" {
 		out.HttpTokens = types.LaunchTemplateHttpTokensState(o.HTTPTokens)
@@ -125,7 +125,7 @@ func blockDevices(mappings []v1alpha1.BlockDeviceMapping) []types.LaunchTemplate
 				d.Ebs.DeleteOnTermination = e.DeleteOnTermination
 			}
 			if e.VolumeSize != nil {
-				d.Ebs.VolumeSize = aws.Int32(int32(ceilDiv(e.VolumeSize.Value(), giB)))
+				d.Ebs.VolumeSize = narrow(new(ceilDiv(e.VolumeSize.Value(), giB)))
 			}
 			if e.KMSKeyID != "" {
 				d.Ebs.KmsKeyId = aws.String(e.KMSKeyID)
@@ -139,9 +139,10 @@ func blockDevices(mappings []v1alpha1.BlockDeviceMapping) []types.LaunchTemplate
 	return out
 }
 
+// narrow is for numbers that the schema of the CRD keeps far below the limit of an int32.
 func narrow(n *int64) *int32 {
 	if n == nil {
 		return nil
 	}
-	return aws.Int32(int32(*n)) // the CRD's schema bounds it
+	return aws.Int32(int32(*n)) //nolint:gosec // G115: see above
 }
