@@ -39,8 +39,8 @@ func (l *lister) add(n *framework.NodeInfo) {
 
 // remove takes a node back; the latest ones are found first.
 func (l *lister) remove(n *framework.NodeInfo) {
-	for i := len(l.nodes) - 1; i >= 0; i-- {
-		if l.nodes[i] == fwk.NodeInfo(n) {
+	for i, have := range slices.Backward(l.nodes) {
+		if have == fwk.NodeInfo(n) {
 			l.nodes = append(l.nodes[:i:i], l.nodes[i+1:]...)
 			break
 		}

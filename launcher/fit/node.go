@@ -2,6 +2,7 @@ package fit
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -77,10 +78,10 @@ func (n *node) Discard() {
 	if s.input.Budget != nil {
 		s.input.Budget.Give(n.template)
 	}
-	for i := len(n.pods) - 1; i >= 0; i-- {
+	for i, pod := range slices.Backward(n.pods) {
 		sh := s.shapes[n.shapes[i]]
-		sh.waiting = append([]*corev1.Pod{n.pods[i]}, sh.waiting...)
-		s.changed(n.pods[i])
+		sh.waiting = append([]*corev1.Pod{pod}, sh.waiting...)
+		s.changed(pod)
 	}
 }
 

@@ -26,7 +26,7 @@ type Catalog interface {
 	// MarkUnavailable records that the cloud has none of these for the moment.
 	MarkUnavailable(keys ...offering.Key)
 	// Learn compares what a node reported with what was predicted for its type.
-	Learn(typeName, imageID string, predicted, real corev1.ResourceList) bool
+	Learn(typeName, imageID string, predicted, reported corev1.ResourceList) bool
 }
 
 // Config is what the lifecycle of NodeClaims needs. Zero durations and counts take the

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -149,14 +150,16 @@ func (t *terminator) instanceLost(ctx context.Context, claim *v1alpha1.NodeClaim
 func (t *terminator) deadline(ctx context.Context, claim *v1alpha1.NodeClaim) (time.Time, error) {
 	var pool v1alpha1.NodePool
 	err := t.client.Get(ctx, client.ObjectKey{Name: claim.Spec.NodePool}, &pool)
-	if client.IgnoreNotFound(err) != nil {
-		return time.Time{}, fmt.Errorf("nodeclaim %s: get pool %s: %w", claim.Name, claim.Spec.NodePool, err)
-	}
-	grace := pool.Spec.Template.Spec.TerminationGracePeriod
-	if err != nil || grace == nil {
+	switch grace := pool.Spec.Template.Spec.TerminationGracePeriod; {
+	case apierrors.IsNotFound(err):
 		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("nodeclaim %s: get pool %s: %w", claim.Name, claim.Spec.NodePool, err)
+	case grace == nil:
+		return time.Time{}, nil
+	default:
+		return claim.DeletionTimestamp.Add(grace.Duration), nil
 	}
-	return claim.DeletionTimestamp.Add(grace.Duration), nil
 }
 
 // report writes on the claim what the drain waits for, not more often than every few

@@ -81,7 +81,7 @@ func (l *lab) start(provider cloud.Provider) (stop func()) {
 	mgr, err := ctrl.NewManager(l.cfg, ctrl.Options{
 		Scheme:     testScheme(),
 		Metrics:    server.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: new(true)},
 	})
 	if err != nil {
 		l.t.Fatal(err)
@@ -213,7 +213,7 @@ func testDrainHeedsBudgets(t *testing.T, l *lab) {
 	pdb := &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: node.Name},
 		Spec: policyv1.PodDisruptionBudgetSpec{
-			MinAvailable: ptr.To(intstr.FromInt32(1)),
+			MinAvailable: new(intstr.FromInt32(1)),
 			Selector:     &metav1.LabelSelector{MatchLabels: pod.Labels},
 		},
 	}

@@ -50,14 +50,14 @@ func TestCollectClaims(t *testing.T) {
 			if err := w.collect.collect(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if w.claim("a").DeletionTimestamp != nil {
+			if w.claim().DeletionTimestamp != nil {
 				t.Fatal("deleted at first sight")
 			}
 			w.cloud.hidden = false
 			if err := w.collect.collect(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			claim := w.claim("a")
+			claim := w.claim()
 			if gone := claim.DeletionTimestamp != nil; gone != tt.gone {
 				t.Errorf("deleted: %v, want %v", gone, tt.gone)
 			}
@@ -77,7 +77,7 @@ func TestCollectSparesYoungClaim(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if w.claim("a").DeletionTimestamp != nil {
+	if w.claim().DeletionTimestamp != nil {
 		t.Error("claim deleted before the cloud's reads must know of its instance")
 	}
 }

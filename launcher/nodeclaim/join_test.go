@@ -18,7 +18,7 @@ func TestRegistration(t *testing.T) {
 	}))
 	w.reconcile(w.join, "a")
 
-	node, claim := w.node("node-a"), w.claim("a")
+	node, claim := w.node("node-a"), w.claim()
 	if !controllerutil.ContainsFinalizer(node, v1alpha1.TerminationFinalizer) {
 		t.Error("node has no finalizer")
 	}
@@ -58,7 +58,7 @@ func TestRegistrationIgnoresStranger(t *testing.T) {
 	}
 	w.clock.Step(2 * time.Hour)
 	w.reconcile(w.join, "a")
-	claim := w.claim("a")
+	claim := w.claim()
 	if got := condition(claim, v1alpha1.ConditionRegistered); got != "False RegistrationTimeout" || claim.DeletionTimestamp == nil {
 		t.Errorf("Registered is %q, deletion timestamp %v", got, claim.DeletionTimestamp)
 	}
@@ -96,7 +96,7 @@ func TestInitialization(t *testing.T) {
 			}
 			w := newWorld(t, claim, newNode(tt.node))
 			w.reconcile(w.join, "a")
-			if got := condition(w.claim("a"), v1alpha1.ConditionInitialized); got != tt.want {
+			if got := condition(w.claim(), v1alpha1.ConditionInitialized); got != tt.want {
 				t.Errorf("Initialized is %q, want %q", got, tt.want)
 			}
 		})
@@ -120,7 +120,7 @@ func TestNodeWithoutStatusTeachesNothingYet(t *testing.T) {
 	claim.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse("2")}
 	w := newWorld(t, claim, newNode(func(n *corev1.Node) { n.Status = corev1.NodeStatus{} }))
 	w.reconcile(w.join, "a")
-	if got := w.claim("a").Status.Allocatable.Cpu().String(); len(w.catalog.learnt) != 0 || got != "2" {
+	if got := w.claim().Status.Allocatable.Cpu().String(); len(w.catalog.learnt) != 0 || got != "2" {
 		t.Errorf("learnt %v, allocatable cpu %s", w.catalog.learnt, got)
 	}
 	node := w.node("node-a")
@@ -129,7 +129,7 @@ func TestNodeWithoutStatusTeachesNothingYet(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.reconcile(w.join, "a")
-	if got := w.claim("a").Status.Allocatable.Cpu().String(); len(w.catalog.learnt) != 1 || got != "1900m" {
+	if got := w.claim().Status.Allocatable.Cpu().String(); len(w.catalog.learnt) != 1 || got != "1900m" {
 		t.Errorf("learnt %v, allocatable cpu %s", w.catalog.learnt, got)
 	}
 }

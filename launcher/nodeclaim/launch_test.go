@@ -24,7 +24,7 @@ func TestLaunchRecordsWhatWasBought(t *testing.T) {
 	w.cloud.unavailable = []offering.Key{full}
 	w.reconcile(w.launch, "a")
 
-	claim := w.claim("a")
+	claim := w.claim()
 	if got := condition(claim, v1alpha1.ConditionLaunched); got != "True Launched" {
 		t.Errorf("Launched is %q", got)
 	}
@@ -73,7 +73,7 @@ func TestLaunchFailures(t *testing.T) {
 				t.Errorf("%d offerings marked unavailable, want %d", n, tt.unavailable)
 			}
 			if tt.want != "" {
-				if got := condition(w.claim("a"), v1alpha1.ConditionLaunched); got != tt.want {
+				if got := condition(w.claim(), v1alpha1.ConditionLaunched); got != tt.want {
 					t.Errorf("Launched is %q, want %q", got, tt.want)
 				}
 				if result.RequeueAfter <= 0 {
@@ -81,11 +81,11 @@ func TestLaunchFailures(t *testing.T) {
 				}
 				return
 			}
-			if w.claim("a").DeletionTimestamp == nil {
+			if w.claim().DeletionTimestamp == nil {
 				t.Error("claim not deleted")
 			}
 			w.reconcile(w.launch, "a") // nothing was bought: it goes at once
-			if c := w.claim("a"); c != nil {
+			if c := w.claim(); c != nil {
 				t.Errorf("claim still there: %v", c.Status.Conditions)
 			}
 			if w.cloud.count("Launch") != 1 || w.cloud.count("List") != 0 {
@@ -104,7 +104,7 @@ func TestLaunchTimeout(t *testing.T) {
 	w.reconcile(w.launch, "a")
 	w.clock.Step(5 * time.Minute)
 	w.reconcile(w.launch, "a")
-	claim := w.claim("a")
+	claim := w.claim()
 	if got := condition(claim, v1alpha1.ConditionLaunched); got != "False LaunchTimeout" || claim.DeletionTimestamp == nil {
 		t.Errorf("Launched is %q, deletion timestamp %v", got, claim.DeletionTimestamp)
 	}
@@ -118,7 +118,7 @@ func TestLaunchWaitsForClass(t *testing.T) {
 	step := func(want string, launches int) {
 		t.Helper()
 		w.reconcile(w.launch, "a")
-		if got := condition(w.claim("a"), v1alpha1.ConditionLaunched); got != want || w.cloud.count("Launch") != launches {
+		if got := condition(w.claim(), v1alpha1.ConditionLaunched); got != want || w.cloud.count("Launch") != launches {
 			t.Errorf("Launched is %q after %d launches, want %q after %d", got, w.cloud.count("Launch"), want, launches)
 		}
 	}
@@ -144,7 +144,7 @@ func TestLaunchSurvivesLostStatusWrite(t *testing.T) {
 	}
 	w.hooks.statusPatch = nil
 	w.reconcile(w.launch, "a")
-	if got := condition(w.claim("a"), v1alpha1.ConditionLaunched); got != "True Launched" || w.cloud.count("Launch") != 1 {
+	if got := condition(w.claim(), v1alpha1.ConditionLaunched); got != "True Launched" || w.cloud.count("Launch") != 1 {
 		t.Errorf("Launched is %q after %d launches", got, w.cloud.count("Launch"))
 	}
 }
@@ -152,14 +152,14 @@ func TestLaunchSurvivesLostStatusWrite(t *testing.T) {
 func TestLaunchSurvivesConflict(t *testing.T) {
 	w := newWorld(t, newClaim(nil))
 	w.cloud.during = func() { // somebody else writes the claim while it is launched
-		c := w.claim("a")
+		c := w.claim()
 		c.Status.Released = []types.UID{"pod-1"}
 		if err := w.client.Status().Update(t.Context(), c); err != nil {
 			t.Error(err)
 		}
 	}
 	w.reconcile(w.launch, "a")
-	claim := w.claim("a")
+	claim := w.claim()
 	if got := condition(claim, v1alpha1.ConditionLaunched); got != "True Launched" || len(claim.Status.Released) != 1 {
 		t.Errorf("Launched is %q, released %v", got, claim.Status.Released)
 	}
@@ -168,7 +168,7 @@ func TestLaunchSurvivesConflict(t *testing.T) {
 func TestLaunchReturnsInstanceOfVanishedClaim(t *testing.T) {
 	w := newWorld(t, newClaim(nil))
 	w.cloud.during = func() { // the claim is removed by force while it is launched
-		c := w.claim("a")
+		c := w.claim()
 		c.Finalizers = nil
 		if err := w.client.Update(t.Context(), c); err != nil {
 			t.Error(err)
@@ -202,7 +202,7 @@ func TestAbandon(t *testing.T) {
 			w.cloud.hidden = true
 		}},
 		{name: "crash after buying", bought: true, before: func(w *world) {
-			if _, err := w.cloud.Launch(t.Context(), w.claim("a"), nil); err != nil {
+			if _, err := w.cloud.Launch(t.Context(), w.claim(), nil); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -211,7 +211,7 @@ func TestAbandon(t *testing.T) {
 			w := newWorld(t, newClaim(nil))
 			tt.before(w)
 			launches := w.cloud.count("Launch")
-			w.delete(w.claim("a"))
+			w.delete(w.claim())
 			result := w.reconcile(w.launch, "a")
 			if result.RequeueAfter > 0 {
 				w.cloud.hidden = false
@@ -221,7 +221,7 @@ func TestAbandon(t *testing.T) {
 			if n := w.cloud.count("Launch"); n != launches {
 				t.Errorf("launched again")
 			}
-			claim := w.claim("a")
+			claim := w.claim()
 			if !tt.bought {
 				if claim != nil {
 					t.Errorf("claim still there: %v", claim.Status.Conditions)
@@ -237,8 +237,8 @@ func TestAbandon(t *testing.T) {
 			w.clock.Step(time.Minute)
 			w.reconcile(w.end, "a")
 			w.reconcile(w.end, "a")
-			if ids := w.cloud.ids(); len(ids) != 0 || w.claim("a") != nil {
-				t.Errorf("instances %v, claim %v are left", ids, w.claim("a"))
+			if ids := w.cloud.ids(); len(ids) != 0 || w.claim() != nil {
+				t.Errorf("instances %v, claim %v are left", ids, w.claim())
 			}
 		})
 	}
@@ -250,8 +250,8 @@ func TestRejectedThenCrashed(t *testing.T) {
 	}))
 	w.reconcile(w.launch, "a")
 	w.reconcile(w.launch, "a")
-	if w.claim("a") != nil || w.cloud.count("Launch") != 0 {
-		t.Errorf("claim %v after %d launches", w.claim("a"), w.cloud.count("Launch"))
+	if w.claim() != nil || w.cloud.count("Launch") != 0 {
+		t.Errorf("claim %v after %d launches", w.claim(), w.cloud.count("Launch"))
 	}
 }
 
@@ -265,7 +265,7 @@ func TestStaleCacheLaunchesNothingTwice(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, newClaim(nil))
-			w.launch.client = staleClient{w.client, w.claim("a")}
+			w.launch.client = staleClient{w.client, w.claim()}
 			w.cloud.beforeBuy = tt.err
 			for range 3 {
 				w.reconcile(w.launch, "a")

@@ -25,16 +25,16 @@ func (j *joiner) teach(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 		return err
 	}
 	predicted := predictedAllocatable(ctx, j.catalog, class, claim.Status.InstanceType)
-	real := node.Status.Allocatable
+	reported := node.Status.Allocatable
 	// Device plugins register after the node: what is absent yet is no shortfall.
 	for name := range predicted {
-		if _, reported := real[name]; !reported {
+		if _, ok := reported[name]; !ok {
 			delete(predicted, name)
 		}
 	}
-	if j.catalog.Learn(claim.Status.InstanceType, claim.Status.ImageID, predicted, real) {
+	if j.catalog.Learn(claim.Status.InstanceType, claim.Status.ImageID, predicted, reported) {
 		log.FromContext(ctx).Info("node is smaller than predicted", "type", claim.Status.InstanceType,
-			"image", claim.Status.ImageID, "node", node.Name, "predicted", predicted, "allocatable", real)
+			"image", claim.Status.ImageID, "node", node.Name, "predicted", predicted, "allocatable", reported)
 	}
 	j.taught.add(claim)
 	return nil

@@ -8,7 +8,6 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -104,7 +103,7 @@ func options(mgr manager.Manager, name string, concurrency int) controller.Optio
 		MaxConcurrentReconciles: concurrency,
 		// With the priority queue, a controller of v0.24.1 can hang when it is stopped
 		// (controller-runtime issue 3538), which delays the next leader.
-		UsePriorityQueue:      ptr.To(false),
+		UsePriorityQueue:      new(false),
 		ReconciliationTimeout: reconcileTimeout,
 		RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
 		LogConstructor: func(req *reconcile.Request) logr.Logger {

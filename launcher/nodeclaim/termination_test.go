@@ -25,7 +25,7 @@ func endingWorld(t *testing.T, objs ...client.Object) *world {
 	node := newNode(func(n *corev1.Node) { n.Finalizers = []string{v1alpha1.TerminationFinalizer} })
 	w := newWorld(t, append(objs, newClaim(launched), node)...)
 	w.cloud.add(cloud.Instance{ID: "i-a", ClaimUID: "uid-a", ClaimName: "a", LaunchTime: w.clock.Now().Add(-time.Hour)})
-	w.delete(w.claim("a"))
+	w.delete(w.claim())
 	return w
 }
 
@@ -45,7 +45,7 @@ func (w *world) podNames() []string {
 // gone fails the test unless nothing is left of the claim.
 func (w *world) gone() {
 	w.t.Helper()
-	if c, n, ids := w.claim("a"), w.node("node-a"), w.cloud.ids(); c != nil || n != nil || len(ids) > 0 {
+	if c, n, ids := w.claim(), w.node("node-a"), w.cloud.ids(); c != nil || n != nil || len(ids) > 0 {
 		w.t.Errorf("left: claim %v, node %v, instances %v", c, n, ids)
 	}
 }
@@ -63,16 +63,16 @@ func TestTerminationInOrder(t *testing.T) {
 	if len(w.podNames()) != 0 || w.cloud.count("Terminate") != 0 {
 		t.Fatalf("pods %v, calls %v", w.podNames(), w.cloud.calls)
 	}
-	if got := condition(w.claim("a"), v1alpha1.ConditionDraining); got != "True Draining" {
+	if got := condition(w.claim(), v1alpha1.ConditionDraining); got != "True Draining" {
 		t.Errorf("Draining is %q", got)
 	}
 
 	w.reconcile(w.end, "a")
-	if got := condition(w.claim("a"), v1alpha1.ConditionInstanceTerminated); got != "False Terminating" {
+	if got := condition(w.claim(), v1alpha1.ConditionInstanceTerminated); got != "False Terminating" {
 		t.Errorf("InstanceTerminated is %q", got)
 	}
 	w.reconcile(w.end, "a")
-	if w.node("node-a") == nil || w.claim("a") == nil || w.cloud.count("Terminate") != 1 {
+	if w.node("node-a") == nil || w.claim() == nil || w.cloud.count("Terminate") != 1 {
 		t.Fatalf("node or claim gone before the instance; calls %v", w.cloud.calls)
 	}
 
@@ -88,7 +88,7 @@ func TestTerminationInOrder(t *testing.T) {
 
 func TestDrainWaitsForPodsOnly(t *testing.T) {
 	daemon := func(p *corev1.Pod) {
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "d", UID: "d", Controller: ptr.To(true)}}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "d", UID: "d", Controller: new(true)}}
 	}
 	for _, tt := range []struct {
 		name  string
@@ -111,10 +111,10 @@ func TestDrainWaitsForPodsOnly(t *testing.T) {
 			p.Spec.Tolerations = []corev1.Toleration{{Key: v1alpha1.DisruptedTaintKey, Value: "x"}}
 		}},
 		{name: "ending", waits: true, pod: func(p *corev1.Pod) {
-			p.Finalizers, p.DeletionTimestamp = []string{"x/y"}, ptr.To(metav1.Now())
+			p.Finalizers, p.DeletionTimestamp = []string{"x/y"}, new(metav1.Now())
 		}},
 		{name: "stuck ending", pod: func(p *corev1.Pod) {
-			p.Finalizers, p.DeletionTimestamp = []string{"x/y"}, ptr.To(metav1.NewTime(time.Now().Add(-3*time.Minute)))
+			p.Finalizers, p.DeletionTimestamp = []string{"x/y"}, new(metav1.NewTime(time.Now().Add(-3*time.Minute)))
 		}},
 		{name: "on another node", pod: func(p *corev1.Pod) { p.Spec.NodeName = "node-b" }},
 	} {
@@ -148,7 +148,7 @@ func TestDrainRetriesBlockedEviction(t *testing.T) {
 	if asked != 2 || second <= first {
 		t.Errorf("asked %d times, waits %s then %s", asked, first, second)
 	}
-	draining := meta.FindStatusCondition(w.claim("a").Status.Conditions, v1alpha1.ConditionDraining)
+	draining := meta.FindStatusCondition(w.claim().Status.Conditions, v1alpha1.ConditionDraining)
 	if draining == nil || !strings.Contains(draining.Message, "default/web (its PodDisruptionBudget allows no disruption now)") {
 		t.Errorf("Draining is %v", draining)
 	}
@@ -211,9 +211,9 @@ func TestTerminationMistrustsEarlyNotFound(t *testing.T) {
 	w := newWorld(t, newClaim(nil))
 	w.reconcile(w.launch, "a")
 	w.cloud.hidden = true
-	w.delete(w.claim("a"))
+	w.delete(w.claim())
 	result := w.reconcile(w.end, "a")
-	if w.claim("a") == nil || result.RequeueAfter <= 0 {
+	if w.claim() == nil || result.RequeueAfter <= 0 {
 		t.Fatal("claim let go though its instance may run")
 	}
 	w.cloud.hidden = false
@@ -226,7 +226,7 @@ func TestTerminationMistrustsEarlyNotFound(t *testing.T) {
 func TestTerminationRetriesCloud(t *testing.T) {
 	w := endingWorld(t)
 	w.end.provider = failingTerminate{w.cloud}
-	if result := w.reconcile(w.end, "a"); result.RequeueAfter <= 0 || w.claim("a") == nil {
+	if result := w.reconcile(w.end, "a"); result.RequeueAfter <= 0 || w.claim() == nil {
 		t.Error("not tried again")
 	}
 	w.end.provider = w.cloud
@@ -243,12 +243,12 @@ func TestNodeDeletionEndsClaim(t *testing.T) {
 	node := newNode(func(n *corev1.Node) { n.Finalizers = []string{v1alpha1.TerminationFinalizer} })
 	w := newWorld(t, newClaim(launched), node)
 	w.reconcile(w.nodeDel, "node-a")
-	if w.claim("a").DeletionTimestamp != nil {
+	if w.claim().DeletionTimestamp != nil {
 		t.Fatal("claim of a living node deleted")
 	}
 	w.delete(w.node("node-a"))
 	w.reconcile(w.nodeDel, "node-a")
-	if w.claim("a").DeletionTimestamp == nil {
+	if w.claim().DeletionTimestamp == nil {
 		t.Fatal("claim not deleted")
 	}
 	w.reconcile(w.end, "a")

@@ -30,7 +30,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	var sink io.Writer = io.Discard
+	sink := io.Discard
 	if os.Getenv("SLIPWAY_TEST_LOG") != "" {
 		sink = os.Stderr
 	}
@@ -137,10 +137,10 @@ func (w *world) reconcile(r reconcile.Reconciler, name string) reconcile.Result 
 	return result
 }
 
-// claim reads a claim; nil when it is gone.
-func (w *world) claim(name string) *v1alpha1.NodeClaim {
+// claim reads the claim "a"; nil when it is gone.
+func (w *world) claim() *v1alpha1.NodeClaim {
 	w.t.Helper()
-	return get(w.t, w.client, &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	return get(w.t, w.client, &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
 }
 
 // node reads a Node; nil when it is gone.

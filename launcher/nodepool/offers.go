@@ -3,6 +3,7 @@ package nodepool
 import (
 	"fmt"
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,12 +39,12 @@ func offers(pool *v1alpha1.NodePool, m v1alpha1.Matcher, instanceTypes []offerin
 // defaultsNote reminds of the requirements that the pool does not spell out.
 func defaultsNote(pool *v1alpha1.NodePool) string {
 	own := len(pool.Spec.Template.Spec.Requirements)
-	note := ""
+	var defaults []string
 	for _, r := range pool.EffectiveRequirements()[own:] {
-		note += fmt.Sprintf(", %s %s", r.Key, r.Values[0])
+		defaults = append(defaults, r.Key+" "+r.Values[0])
 	}
-	if note == "" {
+	if len(defaults) == 0 {
 		return ""
 	}
-	return " and the defaults (" + note[2:] + ")"
+	return " and the defaults (" + strings.Join(defaults, ", ") + ")"
 }

@@ -67,7 +67,7 @@ func (r *poolReconciler) again(c metav1.Condition) time.Duration {
 func (r *poolReconciler) judge(ctx context.Context, pool *v1alpha1.NodePool) (metav1.Condition, error) {
 	matcher, err := v1alpha1.CompileRequirements(pool.EffectiveRequirements())
 	if err != nil {
-		return notReady(ReasonInvalidRequirements, "spec.template.spec.requirements: "+err.Error()), nil
+		return notReady(ReasonInvalidRequirements, fmt.Sprintf("spec.template.spec.requirements: %v", err)), nil
 	}
 	class, c, err := r.class(ctx, pool)
 	if err != nil || c.Status != metav1.ConditionTrue {

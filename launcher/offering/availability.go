@@ -81,12 +81,12 @@ func (c *Catalog) available(t Type) []Offering {
 // that was news. What a node has beyond its prediction is not counted on.
 //
 // The memory is not durable: feed it again with the nodes that exist at start.
-func (c *Catalog) Learn(typeName, imageID string, predicted, real corev1.ResourceList) bool {
+func (c *Catalog) Learn(typeName, imageID string, predicted, reported corev1.ResourceList) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	short := corev1.ResourceList{}
 	for name, want := range predicted {
-		if got := real[name]; want.Cmp(got) > 0 {
+		if got := reported[name]; want.Cmp(got) > 0 {
 			want = c.uncorrected(typeName, name, want)
 			want.Sub(got)
 			short[name] = want

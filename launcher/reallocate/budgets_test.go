@@ -4,8 +4,6 @@ import (
 	"errors"
 	"testing"
 
-	"k8s.io/utils/ptr"
-
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
@@ -32,7 +30,7 @@ func TestAllowed(t *testing.T) {
 		{name: "not a number", budgets: []v1alpha1.Budget{{Nodes: "few"}}, err: ErrBudget},
 		{name: "negative", budgets: []v1alpha1.Budget{{Nodes: "-1"}}, err: ErrBudget},
 		{name: "more than all", budgets: []v1alpha1.Budget{{Nodes: "101%"}}, err: ErrBudget},
-		{name: "scheduled", budgets: []v1alpha1.Budget{{Nodes: "1", Schedule: ptr.To("@daily")}}, err: ErrBudget},
+		{name: "scheduled", budgets: []v1alpha1.Budget{{Nodes: "1", Schedule: new("@daily")}}, err: ErrBudget},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := allowed(tt.budgets, v1alpha1.ReasonEmpty, tt.total)

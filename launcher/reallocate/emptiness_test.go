@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -52,7 +51,7 @@ func TestOccupied(t *testing.T) {
 	}{
 		{name: "running pod", pod: newPod("p", "node-a", nil), want: "occupied"},
 		{name: "DaemonSet pod", want: "True NoPods", pod: newPod("p", "node-a", func(p *corev1.Pod) {
-			p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet", Name: "d", UID: "d", Controller: ptr.To(true)}}
+			p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet", Name: "d", UID: "d", Controller: new(true)}}
 		})},
 		{name: "mirror pod", want: "True NoPods", pod: newPod("p", "node-a", func(p *corev1.Pod) {
 			p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"}
@@ -150,7 +149,7 @@ func TestProtected(t *testing.T) {
 	yes := map[string]string{v1alpha1.DoNotDisruptAnnotation: "true"}
 	daemon := newPod("d", "node-a", func(p *corev1.Pod) {
 		p.Annotations = yes
-		p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet", Name: "d", UID: "d", Controller: ptr.To(true)}}
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet", Name: "d", UID: "d", Controller: new(true)}}
 	})
 	for _, tt := range []struct {
 		name   string

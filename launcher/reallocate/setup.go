@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -78,7 +77,7 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 			MaxConcurrentReconciles: 1, // budgets: see places
 			// With the priority queue, a controller of v0.24.1 can hang when it is stopped
 			// (controller-runtime issue 3538), which delays the next leader.
-			UsePriorityQueue:      ptr.To(false),
+			UsePriorityQueue:      new(false),
 			ReconciliationTimeout: reconcileTimeout,
 			RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
 			LogConstructor: func(req *reconcile.Request) logr.Logger {

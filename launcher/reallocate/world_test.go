@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -164,12 +165,7 @@ func stateOf(t *testing.T, c client.Reader, name string) string {
 }
 
 func hasDisruptedTaint(node *corev1.Node) bool {
-	for _, t := range node.Spec.Taints {
-		if isDisrupted(t) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(node.Spec.Taints, isDisrupted)
 }
 
 func newPool(change func(*v1alpha1.NodePool)) *v1alpha1.NodePool {

@@ -11,7 +11,7 @@ import (
 // (a printer column can neither count nor format) in line with the rest of the
 // claim. Call it before the status is written.
 func (nc *NodeClaim) SyncColumns() {
-	held := int32(len(nc.HeldPods()))
+	held := int32(len(nc.HeldPods())) //nolint:gosec // G115: the schema allows 512 pods
 	nc.Status.ReservedPods = &held
 	nc.Status.PricePerHour = ""
 	if p := nc.Status.Price; p != nil {

@@ -76,7 +76,7 @@ type Budget struct {
 	Duration *metav1.Duration `json:"duration,omitempty"`
 }
 
-// Never, as a duration, means what it says.
+// Never as a duration means what it says.
 const Never = "Never"
 
 // EmptyFor returns how long a node of the pool must have been empty before it may be

@@ -61,7 +61,7 @@ func caBundle(cfg *config.Config, restConfig *rest.Config) ([]byte, error) {
 		}
 		file = restConfig.CAFile
 	}
-	pem, err := os.ReadFile(file) //nolint:gosec // the operator's own configuration names it
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("cluster.caFile: %w", err)
 	}

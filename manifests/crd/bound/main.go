@@ -47,7 +47,7 @@ func bound(file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, append([]byte("---\n"), out...), 0o644)
+	return os.WriteFile(file, append([]byte("---\n"), out...), 0o600) // of a file that exists, the mode stays as it is
 }
 
 // visit bounds every schema below node. Properties are known by their names, which
