@@ -21,7 +21,6 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
-	"k8s.io/utils/ptr"
 
 	"github.com/slipway-dev/slipway/plugin"
 	"github.com/slipway-dev/slipway/plugin/config"
@@ -90,7 +89,7 @@ func profilesWith(t *testing.T, args *config.SlipwayArgs) []schedulerconfig.Kube
 		t.Fatal(err)
 	}
 	versioned := &kubeschedulerv1.KubeSchedulerConfiguration{Profiles: []kubeschedulerv1.KubeSchedulerProfile{{
-		SchedulerName: ptr.To(schedulerName),
+		SchedulerName: new(schedulerName),
 		Plugins: &kubeschedulerv1.Plugins{
 			MultiPoint: kubeschedulerv1.PluginSet{Enabled: []kubeschedulerv1.Plugin{{Name: plugin.Name}}},
 			PostFilter: kubeschedulerv1.PluginSet{

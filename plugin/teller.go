@@ -97,14 +97,23 @@ func (t *teller) next(ctx context.Context) bool {
 	return true
 }
 
+// waiting returns the pod while it waits for news; nil when it is bound or gone, which
+// is the only error of a lister.
+func (t *teller) waiting(ref ledger.PodRef) *v1.Pod {
+	pod, err := t.pods.Pods(ref.Namespace).Get(ref.Name)
+	if err != nil || pod.UID != ref.UID || pod.Spec.NodeName != "" {
+		return nil
+	}
+	return pod
+}
+
 // sync brings one pod in step with the ledger.
 func (t *teller) sync(ctx context.Context, ref ledger.PodRef) error {
 	r, reserved := t.ledger.Get(ref.UID)
 	before := t.recall(ref.UID)
 	after := told{node: r.Node, event: before.event, exists: reserved}
-	pod, err := t.pods.Pods(ref.Namespace).Get(ref.Name)
-	if err != nil || pod.UID != ref.UID || pod.Spec.NodeName != "" {
-		// Gone or bound: nobody waits for news.
+	pod := t.waiting(ref)
+	if pod == nil {
 		t.remember(ref.UID, told{})
 		return nil
 	}

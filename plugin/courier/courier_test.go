@@ -282,7 +282,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{
 			name: "refused",
-			onReserve: func(_ int, pods []*v1.Pod) (*slipwayv1.ReservePodsResponse, error) {
+			onReserve: func(int, []*v1.Pod) (*slipwayv1.ReservePodsResponse, error) {
 				resp := answer(slipwayv1.Answer_CODE_REFUSED, "a")
 				resp.Answers = append(resp.Answers, answer(slipwayv1.Answer_CODE_ALREADY_RESERVED, "b", "c").Answers...)
 				return resp, nil
@@ -344,7 +344,7 @@ func TestReleaseComesFirst(t *testing.T) {
 	var before atomic.Int32
 	f := setup(t, func(l *launchertest.Launcher, _ *courier.Config) {
 		l.OnReserve = func([]*v1.Pod) (*slipwayv1.ReservePodsResponse, error) {
-			before.Store(int32(len(l.Releases()))) //nolint:gosec // one
+			before.Store(int32(len(l.Releases())))
 			return nil, nil
 		}
 	})

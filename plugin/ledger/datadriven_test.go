@@ -98,7 +98,7 @@ func testPod(name, wants string) *Pod {
 func testNode(name, is string) Node {
 	obj := &v1.Node{}
 	obj.Name = name
-	for _, word := range strings.Split(is, "+") {
+	for word := range strings.SplitSeq(is, "+") {
 		switch word {
 		case "ready":
 			obj.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}}
@@ -121,7 +121,7 @@ func testUpdates(t *testing.T, input string) []Update {
 		"launched": PhaseLaunched, "ready": PhaseReady, "unlaunchable": PhaseUnlaunchable, "ended": PhaseEnded,
 	}
 	var updates []Update
-	for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(input), "\n") {
 		words := strings.Fields(line)
 		if len(words) == 0 {
 			continue
