@@ -111,7 +111,7 @@ func parseSize(s string) (size, error) {
 
 func (f family) expand() ([]InstanceType, error) {
 	var out []InstanceType
-	for _, s := range strings.Fields(f.sizes) {
+	for s := range strings.FieldsSeq(f.sizes) {
 		sz, err := parseSize(s)
 		if err != nil {
 			return nil, fmt.Errorf("family %s: %w", f.name, err)

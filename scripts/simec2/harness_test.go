@@ -161,8 +161,7 @@ func fleetIDs(out *ec2.CreateFleetOutput) []string {
 }
 
 func errorCode(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return ""

@@ -2,6 +2,7 @@ package simec2
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -43,8 +44,7 @@ func (r *region) imageParameter(path string) (string, bool) {
 	if len(parts) != 4 || parts[3] != "image_id" {
 		return "", false
 	}
-	for i := len(r.images) - 1; i >= 0; i-- {
-		img := r.images[i]
+	for _, img := range slices.Backward(r.images) {
 		if img.arch == parts[0] && img.variant == parts[1] && (parts[2] == "recommended" || parts[2] == img.name) {
 			return img.id, true
 		}

@@ -13,7 +13,7 @@ func (r *region) offered(t InstanceType, zone string) bool {
 		return true
 	}
 	zones := r.zones()
-	return zones[int(hash64(t.Family(), "absent")%uint64(len(zones)))] != zone
+	return zones[hash64(t.Family(), "absent")%uint64(len(zones))] != zone
 }
 
 type typeOffering struct {

@@ -57,7 +57,7 @@ func newRegion(cfg Config) (*region, error) {
 	}
 	r := &region{
 		cfg:       cfg,
-		rand:      rand.New(rand.NewPCG(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)),
+		rand:      rand.New(rand.NewPCG(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)), //nolint:gosec // G404: one seed must always give the same run
 		types:     map[string]InstanceType{},
 		machines:  map[string]*machine{},
 		templates: map[string]*launchTemplate{},

@@ -47,7 +47,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:      cfg,
 		region:   r,
 		throttle: newThrottle(cfg.Unthrottled),
-		faults:   faults{rand: rand.New(rand.NewPCG(cfg.Seed, 1))},
+		faults:   faults{rand: rand.New(rand.NewPCG(cfg.Seed, 1))}, //nolint:gosec // G404: one seed must always give the same run
 		calls:    &callLog{size: cfg.CallLogSize},
 		changed:  make(chan struct{}),
 		wake:     make(chan struct{}, 1),

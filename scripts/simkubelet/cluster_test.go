@@ -122,7 +122,7 @@ func instanceWith(id, userData string) simec2.Instance {
 	}
 }
 
-func eventually(t *testing.T, ctx context.Context, what string, condition func(context.Context) (bool, error)) {
+func eventually(ctx context.Context, t *testing.T, what string, condition func(context.Context) (bool, error)) {
 	t.Helper()
 	if err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 20*time.Second, true, condition); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -162,52 +162,52 @@ func TestNodeLife(t *testing.T) {
 	cloud.set(good, foreign, broken)
 
 	var node *corev1.Node
-	eventually(t, ctx, "node is ready", func(ctx context.Context) (bool, error) {
+	eventually(ctx, t, "node is ready", func(ctx context.Context) (bool, error) {
 		node, err = client.CoreV1().Nodes().Get(ctx, "i-0001", metav1.GetOptions{})
 		return err == nil && ready(node), nil
 	})
 	checkNode(t, node)
-	eventually(t, ctx, "lease is held", func(ctx context.Context) (bool, error) {
+	eventually(ctx, t, "lease is held", func(ctx context.Context) (bool, error) {
 		l, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, "i-0001", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return false, nil
 		}
 		return err == nil && *l.Spec.HolderIdentity == "i-0001" && len(l.OwnerReferences) == 1, err
 	})
-	eventually(t, ctx, "both wrong instances are refused", func(context.Context) (bool, error) {
+	eventually(ctx, t, "both wrong instances are refused", func(context.Context) (bool, error) {
 		s := logs.String()
 		return strings.Contains(s, "instance=i-0002") && strings.Contains(s, "instance=i-0003"), nil
 	})
 
-	runPod(t, ctx, client, "first")
-	eventually(t, ctx, "pod runs", podIs(client, "first", corev1.PodRunning))
+	runPod(ctx, t, client, "first")
+	eventually(ctx, t, "pod runs", podIs(client, "first", corev1.PodRunning))
 	if err := client.CoreV1().Pods("default").Delete(ctx, "first", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, ctx, "deleted pod is gone", func(ctx context.Context) (bool, error) {
+	eventually(ctx, t, "deleted pod is gone", func(ctx context.Context) (bool, error) {
 		_, err := client.CoreV1().Pods("default").Get(ctx, "first", metav1.GetOptions{})
 		return apierrors.IsNotFound(err), nil
 	})
 
-	testSilence(t, ctx, cloud, client, good, logs)
+	testSilence(ctx, t, cloud, client, good, logs)
 }
 
 // testSilence shuts the instance down: its Node stays as it was, and nothing
 // that happens to it is answered any more. A second node proves that KWOK is
 // still at work meanwhile.
-func testSilence(t *testing.T, ctx context.Context, cloud *fakeCloud, client kubernetes.Interface, gone simec2.Instance, logs *logLines) {
+func testSilence(ctx context.Context, t *testing.T, cloud *fakeCloud, client kubernetes.Interface, gone simec2.Instance, logs *logLines) {
 	gone.State = simec2.StateShuttingDown
 	other := gone
 	other.ID, other.State, other.PrivateIP = "i-0004", simec2.StateRunning, "10.0.0.5"
 	cloud.set(gone, other)
-	eventually(t, ctx, "kubelet stops", func(context.Context) (bool, error) {
+	eventually(ctx, t, "kubelet stops", func(context.Context) (bool, error) {
 		return strings.Contains(logs.String(), "kubelet stopped"), nil
 	})
 	node, err := client.CoreV1().Nodes().Get(ctx, "i-0001", metav1.GetOptions{})
 	if err != nil {
 		t.Fatalf("the node of a stopped kubelet: %v", err)
 	}
-	eventually(t, ctx, "the other node is ready", func(ctx context.Context) (bool, error) {
+	eventually(ctx, t, "the other node is ready", func(ctx context.Context) (bool, error) {
 		n, err := client.CoreV1().Nodes().Get(ctx, "i-0004", metav1.GetOptions{})
 		return err == nil && ready(n), nil
 	})
@@ -218,9 +218,9 @@ func testSilence(t *testing.T, ctx context.Context, cloud *fakeCloud, client kub
 	if _, err := client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	runPod(t, ctx, client, "late")
-	runPodOn(t, ctx, client, "elsewhere", "i-0004")
-	eventually(t, ctx, "pod on the other node runs", podIs(client, "elsewhere", corev1.PodRunning))
+	runPod(ctx, t, client, "late")
+	runPodOn(ctx, t, client, "elsewhere", "i-0004")
+	eventually(ctx, t, "pod on the other node runs", podIs(client, "elsewhere", corev1.PodRunning))
 	if ok, err := podIs(client, "late", corev1.PodPending)(ctx); !ok || err != nil {
 		t.Errorf("a pod was started on a node whose kubelet has stopped (%v)", err)
 	}
@@ -258,12 +258,12 @@ func checkNode(t *testing.T, node *corev1.Node) {
 	}
 }
 
-func runPod(t *testing.T, ctx context.Context, client kubernetes.Interface, name string) {
+func runPod(ctx context.Context, t *testing.T, client kubernetes.Interface, name string) {
 	t.Helper()
-	runPodOn(t, ctx, client, name, "i-0001")
+	runPodOn(ctx, t, client, name, "i-0001")
 }
 
-func runPodOn(t *testing.T, ctx context.Context, client kubernetes.Interface, name, node string) {
+func runPodOn(ctx context.Context, t *testing.T, client kubernetes.Interface, name, node string) {
 	t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name},

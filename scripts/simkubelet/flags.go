@@ -38,7 +38,7 @@ func parseFlags(flags []string) (kubeletFlags, error) {
 }
 
 func parseLabels(list string, into map[string]string) error {
-	for _, kv := range strings.Split(list, ",") {
+	for kv := range strings.SplitSeq(list, ",") {
 		if kv == "" {
 			continue
 		}
@@ -80,7 +80,7 @@ func mayLabelItself(key string) bool {
 // parseTaints reads key=value:Effect or key:Effect, separated by commas.
 func parseTaints(list string) ([]corev1.Taint, error) {
 	var out []corev1.Taint
-	for _, s := range strings.Split(list, ",") {
+	for s := range strings.SplitSeq(list, ",") {
 		if s == "" {
 			continue
 		}

@@ -15,7 +15,7 @@ import (
 
 // Apply applies the objects of a manifest and returns them.
 func Apply(ctx context.Context, c client.Client, file string) ([]*unstructured.Unstructured, error) {
-	raw, err := os.ReadFile(file) //nolint:gosec // a manifest of the checkout
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

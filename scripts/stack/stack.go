@@ -139,7 +139,7 @@ func (s *Stack) startCluster(ctx context.Context) (err error) {
 }
 
 func (s *Stack) startSim(context.Context) (err error) {
-	log, err := os.OpenFile(filepath.Join(s.Logs(), "slipway-sim.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a directory of our own
+	log, err := os.OpenFile(filepath.Join(s.Logs(), "slipway-sim.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (o *options) up(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(dir, "slipway-dev.log")) //nolint:gosec // a directory of our own
+	log, err := os.Create(filepath.Join(dir, "slipway-dev.log"))
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (o *options) up(cmd *cobra.Command, _ []string) error {
 	fmt.Println("starting the dev cluster …")
 	deadline := time.Now().Add(upWithin)
 	for time.Now().Before(deadline) {
-		if raw, err := os.ReadFile(filepath.Join(dir, readyFile)); err == nil { //nolint:gosec // a directory of our own
+		if raw, err := os.ReadFile(filepath.Join(dir, readyFile)); err == nil {
 			o.greet(strings.TrimSpace(string(raw)))
 			return nil
 		}
@@ -128,7 +128,7 @@ func (o *options) down(*cobra.Command, []string) error {
 		return err
 	}
 	for deadline := time.Now().Add(endWithin); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if syscall.Kill(pid, 0) != nil {
+		if !alive(pid) {
 			fmt.Println("the dev cluster is stopped")
 			return nil
 		}
@@ -143,5 +143,7 @@ func (o *options) running() (pid int, ok bool) {
 		return 0, false
 	}
 	pid, err = strconv.Atoi(strings.TrimSpace(string(raw)))
-	return pid, err == nil && syscall.Kill(pid, 0) == nil
+	return pid, err == nil && alive(pid)
 }
+
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
