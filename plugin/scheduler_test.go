@@ -36,6 +36,7 @@ type cluster struct {
 	t        *testing.T
 	ctx      context.Context
 	client   *fake.Clientset
+	sched    *scheduler.Scheduler
 	launcher *launchertest.Launcher
 }
 
@@ -62,6 +63,7 @@ func startCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.sched = sched
 	builder.Attach(sched)
 	informers.Start(ctx.Done())
 	informers.WaitForCacheSync(ctx.Done())
@@ -132,12 +134,21 @@ func (c *cluster) create(name, cpu string) {
 	}
 }
 
+// join adds a node and waits until the scheduler has seen it: news of pods created
+// later may otherwise come first.
 func (c *cluster) join(name, cpu string) {
 	c.t.Helper()
+	before := c.sched.Cache.NodeCount()
 	node := st.MakeNode().Name(name).Capacity(map[v1.ResourceName]string{v1.ResourceCPU: cpu, v1.ResourcePods: "110"}).
 		Condition(v1.NodeReady, v1.ConditionTrue, "", "").Obj()
 	if _, err := c.client.CoreV1().Nodes().Create(c.ctx, node, metav1.CreateOptions{}); err != nil {
 		c.t.Fatal(err)
+	}
+	err := wait.PollUntilContextCancel(c.ctx, 5*time.Millisecond, true, func(context.Context) (bool, error) {
+		return c.sched.Cache.NodeCount() > before, nil
+	})
+	if err != nil {
+		c.t.Fatalf("waiting for the scheduler to see node %s: %v", name, err)
 	}
 }
 
