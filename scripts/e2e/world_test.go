@@ -15,7 +15,6 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -52,7 +51,7 @@ func start(t *testing.T, change func(*stack.Config)) *world {
 			t.Error(err)
 		}
 		for _, daemon := range []string{"slipway-launcher", "slipway-scheduler"} {
-			if log, err := os.ReadFile(s.Logs() + "/" + daemon + ".log"); err != nil { //nolint:gosec // the test's own directory
+			if log, err := os.ReadFile(s.Logs() + "/" + daemon + ".log"); err != nil {
 				t.Error(err)
 			} else if _, race, found := strings.Cut(string(log), "WARNING: DATA RACE"); found {
 				t.Errorf("%s has a data race:%s", daemon, race[:min(len(race), 4000)])
@@ -69,7 +68,7 @@ func start(t *testing.T, change func(*stack.Config)) *world {
 func logs(dir string) string {
 	var out strings.Builder
 	for _, name := range []string{"slipway-launcher.log", "slipway-scheduler.log", "slipway-sim.log"} {
-		raw, err := os.ReadFile(dir + "/" + name) //nolint:gosec // the test's own directory
+		raw, err := os.ReadFile(dir + "/" + name)
 		if err != nil {
 			continue
 		}
@@ -285,7 +284,7 @@ func deployment(name string, replicas int32, cpu string, change ...func(*corev1.
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
 		Spec: appsv1.DeploymentSpec{
-			Replicas: ptr.To(replicas), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Replicas: new(replicas), Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec},
 		},
 	}
@@ -300,7 +299,7 @@ func pod(name, cpu string) *corev1.Pod {
 
 func podSpec(cpu string) corev1.PodSpec {
 	return corev1.PodSpec{
-		SchedulerName: stack.SchedulerName, TerminationGracePeriodSeconds: ptr.To[int64](0),
+		SchedulerName: stack.SchedulerName, TerminationGracePeriodSeconds: new(int64(0)),
 		Containers: []corev1.Container{{
 			Name: "pause", Image: "public.ecr.aws/eks-distro/kubernetes/pause:3.2",
 			Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
