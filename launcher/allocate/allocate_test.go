@@ -51,7 +51,7 @@ func newLoop(t *testing.T, objects ...client.Object) *loop {
 			Engines: map[string]*fit.Engine{"slipway-scheduler": {}},
 		},
 		metrics: m, log: logr.Discard(), ctx: t.Context(),
-		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, released: map[string]sets.Set[types.UID]{},
+		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, leaving: map[string]*v1alpha1.NodeClaim{}, cancelled: sets.New[types.UID](), released: map[string]sets.Set[types.UID]{},
 		watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 }
@@ -273,7 +273,7 @@ func TestLifeOfAReservation(t *testing.T) {
 	if e.Phase != Unlaunchable {
 		t.Error("patience ended early")
 	}
-	l.wakeBackedOff(e.notBefore)
+	l.wakeParked(e.notBefore)
 	phase(Waiting, "")
 
 	// Bound: forgotten.
@@ -346,18 +346,21 @@ func TestLimits(t *testing.T) {
 	template := func(cpu string) fit.Template {
 		return fit.Template{Pool: "p", Node: &corev1.Node{Status: corev1.NodeStatus{Capacity: capacity(cpu)}}}
 	}
-	v := &view{templates: []fit.Template{template("2"), template("4"), template("2")}}
+	v := &view{
+		templates: []fit.Template{template("2"), template("4"), template("2")},
+		types:     map[string]offering.Type{"t3.medium": {Capacity: capacity("2")}, "large": {Capacity: capacity("4")}},
+	}
 	pools := []v1alpha1.NodePool{{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.NodePoolSpec{Limits: corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("8"), resourceNodes: resource.MustParse("3"),
 	}}}}
 	unlaunched := claimFor("c1")
 	unlaunched.Spec.NodePool = "p"
 	unlaunched.Spec.Offerings = append(unlaunched.Spec.Offerings, v1alpha1.AcceptedOffering{InstanceType: "large"})
-	l := newLimits(pools, v, []*v1alpha1.NodeClaim{unlaunched}, map[string]corev1.ResourceList{"t3.medium": capacity("2"), "large": capacity("4")})
+	l := newLimits(pools, v, []*v1alpha1.NodeClaim{unlaunched})
 	if err := l.Take(0); err != nil { // 4 of the claim that may become large, and 2
 		t.Fatal(err)
 	}
-	if err := l.Take(1); err == nil || err.Error() != "its limit of 8 cpu is reached (6 in use)" {
+	if err := l.Take(1); err == nil || err.Error() != "its limit of 8 cpu is reached" {
 		t.Errorf("Take of a node that is too large: %v", err)
 	}
 	if err := l.Take(2); err != nil {

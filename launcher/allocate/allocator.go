@@ -28,6 +28,8 @@ type Catalog interface {
 type Config struct {
 	// Client reads from the informers' caches, with the indexes of package cluster, and writes NodeClaims.
 	Client client.Client
+	// Live reads from the API server itself, where the caches may be behind.
+	Live client.Reader
 	// Cache is where Client reads from; its events drive the loop.
 	Cache   cache.Cache
 	Catalog Catalog
@@ -45,8 +47,8 @@ type Config struct {
 }
 
 func (c *Config) complete() error {
-	if c.Client == nil || c.Cache == nil || c.Catalog == nil || len(c.Engines) == 0 || c.Metrics == nil {
-		return errors.New("allocate: Client, Cache, Catalog, Engines and Metrics are required")
+	if c.Client == nil || c.Live == nil || c.Cache == nil || c.Catalog == nil || len(c.Engines) == 0 || c.Metrics == nil {
+		return errors.New("allocate: Client, Live, Cache, Catalog, Engines and Metrics are required")
 	}
 	setDefault(&c.Idle, 100*time.Millisecond)
 	setDefault(&c.Longest, time.Second)

@@ -2,6 +2,8 @@ package allocate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -20,7 +22,7 @@ import (
 // for the next look.
 func (l *loop) schedule() {
 	now := time.Now()
-	next := l.wakeBackedOff(now)
+	next := l.wakeParked(now)
 	if !l.batchSince.IsZero() && !l.planning {
 		closed, why, later := l.closeBatch(now)
 		if closed {
@@ -36,16 +38,15 @@ func (l *loop) schedule() {
 	l.timer.Reset(max(0, next.Sub(now)))
 }
 
-// wakeBackedOff lets pods whose patience has ended wait again, and returns when the next one's ends.
-func (l *loop) wakeBackedOff(now time.Time) (next time.Time) {
+// wakeParked lets pods whose patience has ended wait again, and returns when the next one's ends.
+func (l *loop) wakeParked(now time.Time) (next time.Time) {
 	for _, e := range l.pods {
 		switch {
-		case e.Phase != Unlaunchable || e.notBefore.IsZero():
-		case !now.Before(e.notBefore):
-			e.notBefore = time.Time{}
+		case e.Phase != Unlaunchable:
+		case !now.Before(e.recheck):
 			l.wait(e, now)
-		case next.IsZero() || e.notBefore.Before(next):
-			next = e.notBefore
+		case next.IsZero() || e.recheck.Before(next):
+			next = e.recheck
 		}
 	}
 	return next
@@ -163,5 +164,5 @@ func (l *loop) plan(why string) {
 	l.metrics.batch(len(pods), time.Since(since))
 	l.log.Info("batch closed", "pods", len(pods), "because", why, "after", time.Since(since).Round(time.Millisecond))
 	l.planning, l.ended = true, sets.New[types.UID]()
-	l.submit(job{batch: &batch{pods: pods, claims: l.claimsInView()}})
+	l.submit(job{batch: &batch{pods: pods, claims: slices.Collect(maps.Values(l.claims)), leaving: slices.Collect(maps.Values(l.leaving))}})
 }

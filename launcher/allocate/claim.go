@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apiserver/pkg/storage/names"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/fit"
@@ -18,7 +19,7 @@ func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
 	pool := v.offers[n.Templates[0]].pool
 	template := pool.Spec.Template.Spec
 	claim := &v1alpha1.NodeClaim{}
-	claim.GenerateName = pool.Name + "-"
+	claim.Name = names.SimpleNameGenerator.GenerateName(pool.Name + "-")
 	claim.Labels = map[string]string{v1alpha1.LabelNodePool: pool.Name}
 	claim.Finalizers = []string{v1alpha1.TerminationFinalizer}
 	claim.Spec = v1alpha1.NodeClaimSpec{

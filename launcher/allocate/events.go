@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,6 +35,12 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 	changed := func(kind string) func(any, bool) {
 		return func(any, bool) { send(event{why: kind + " changed"}) }
 	}
+	// Kinds that are only read: their informers run before the loop first waits for one.
+	for _, object := range []client.Object{&appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &batchv1.Job{}, &corev1.Node{}} {
+		if _, err := a.cfg.Cache.GetInformer(ctx, object); err != nil {
+			return nil, fmt.Errorf("watch %T: %w", object, err)
+		}
+	}
 	for _, s := range []struct {
 		object client.Object
 		handle func(object any, gone bool)
@@ -53,12 +63,29 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 	return events, nil
 }
 
+// matters tells whether an update may change what the loop knows. NodePools count their nodes
+// in their status, about once a second while nodes come: only their spec and readiness matter.
+func matters(old, now client.Object) bool {
+	var before, after []metav1.Condition
+	switch o := now.(type) {
+	case *v1alpha1.NodePool:
+		before, after = old.(*v1alpha1.NodePool).Status.Conditions, o.Status.Conditions
+	case *v1alpha1.EC2NodeClass:
+		before, after = old.(*v1alpha1.EC2NodeClass).Status.Conditions, o.Status.Conditions
+	default:
+		return old.GetResourceVersion() != now.GetResourceVersion()
+	}
+	was, is := meta.FindStatusCondition(before, v1alpha1.ConditionReady), meta.FindStatusCondition(after, v1alpha1.ConditionReady)
+	return old.GetGeneration() != now.GetGeneration() || (was == nil) != (is == nil) ||
+		was != nil && (was.Status != is.Status || was.Message != is.Message)
+}
+
 // handler adapts one function to an informer.
 func handler(handle func(object any, gone bool)) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) { handle(o, false) },
 		UpdateFunc: func(old, o any) {
-			if old.(client.Object).GetResourceVersion() != o.(client.Object).GetResourceVersion() {
+			if matters(old.(client.Object), o.(client.Object)) {
 				handle(o, false)
 			}
 		},

@@ -23,7 +23,7 @@ type poolLimits struct {
 	limit, used corev1.ResourceList
 }
 
-func newLimits(pools []v1alpha1.NodePool, v *view, claims []*v1alpha1.NodeClaim, capacities map[string]corev1.ResourceList) *limits {
+func newLimits(pools []v1alpha1.NodePool, v *view, claims []*v1alpha1.NodeClaim) *limits {
 	l := &limits{view: v, pools: map[string]*poolLimits{}}
 	for _, p := range pools {
 		if len(p.Spec.Limits) > 0 {
@@ -32,23 +32,23 @@ func newLimits(pools []v1alpha1.NodePool, v *view, claims []*v1alpha1.NodeClaim,
 	}
 	for _, c := range claims {
 		if p := l.pools[c.Spec.NodePool]; p != nil {
-			p.add(claimCapacity(c, capacities), 1)
+			p.add(v.capacityOf(c), 1)
 		}
 	}
 	return l
 }
 
-// claimCapacity is the most a claim's node can have.
-func claimCapacity(c *v1alpha1.NodeClaim, capacities map[string]corev1.ResourceList) corev1.ResourceList {
+// capacityOf is the most a claim's node can have.
+func (v *view) capacityOf(c *v1alpha1.NodeClaim) corev1.ResourceList {
 	if t := c.Status.InstanceType; t != "" {
-		if known, ok := capacities[t]; ok {
-			return known
+		if known, ok := v.types[t]; ok {
+			return known.Capacity
 		}
 		return c.Status.Allocatable
 	}
 	most := corev1.ResourceList{}
 	for _, o := range c.Spec.Offerings {
-		for name, q := range capacities[o.InstanceType] {
+		for name, q := range v.types[o.InstanceType].Capacity {
 			if have := most[name]; q.Cmp(have) > 0 {
 				most[name] = q
 			}
@@ -94,8 +94,8 @@ func (l *limits) Take(template int) error {
 	p.add(capacity, 1)
 	if name := p.exceeded(); name != "" {
 		p.add(capacity, -1)
-		limit, used := p.limit[name], p.used[name]
-		return fmt.Errorf("its limit of %s %s is reached (%s in use)", limit.String(), name, used.String())
+		limit := p.limit[name]
+		return fmt.Errorf("its limit of %s %s is reached", limit.String(), name)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,12 +32,16 @@ type loop struct {
 	// although the cache may not show it yet.
 	claims map[string]*v1alpha1.NodeClaim
 
+	// leaving claims are on their way out; their instances still count against limits.
+	leaving map[string]*v1alpha1.NodeClaim
 	// released pods by claim, until the claim is gone: what the cache shows may be older.
 	released map[string]sets.Set[types.UID]
 
 	batchSince, lastPod time.Time // of the open batch; zero when no pod waits
 	timer               *time.Timer
 	planning            bool
+	stale               string              // what changed while the planner was at work, if it matters
+	cancelled           sets.Set[types.UID] // claims that were told to go, until they do
 	ended               sets.Set[types.UID] // claims that ended while the planner was at work
 	jobs                chan<- job
 	queue               []job // waiting to be taken by the planner
@@ -55,7 +60,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	jobs, results := make(chan job), make(chan result)
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
-		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, released: map[string]sets.Set[types.UID]{},
+		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, leaving: map[string]*v1alpha1.NodeClaim{}, cancelled: sets.New[types.UID](), released: map[string]sets.Set[types.UID]{},
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {
@@ -115,6 +120,8 @@ func (l *loop) recover() error {
 	if err := l.cfg.Client.List(l.ctx, &claims); err != nil {
 		return fmt.Errorf("recover reservations: %w", err)
 	}
+	// Where two claims name one pod, the newer one holds it.
+	slices.SortFunc(claims.Items, func(a, b v1alpha1.NodeClaim) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
 	for i := range claims.Items {
 		l.claimSeen(&claims.Items[i])
 	}
@@ -132,6 +139,7 @@ func (l *loop) reserve(pods []*corev1.Pod) []Verdict {
 		case e != nil:
 			v.Code = AlreadyReserved
 			e.pod = pod
+			l.tell(e) // the scheduler asks because it does not know
 		case l.cfg.Engines[pod.Spec.SchedulerName] == nil:
 			v.Code, v.Reason = Refused, fmt.Sprintf("scheduler %q is not in the launcher's scheduler configuration", pod.Spec.SchedulerName)
 		case !cluster.IsWaiting(pod):
@@ -165,6 +173,7 @@ func (l *loop) wait(e *entry, now time.Time) {
 
 // release ends reservations that the scheduler gives back.
 func (l *loop) release(releases []Release) {
+	byClaim := map[string][]types.UID{}
 	for _, r := range releases {
 		e := l.pods[r.Pod]
 		if e == nil || e.Claim != r.Claim {
@@ -172,14 +181,18 @@ func (l *loop) release(releases []Release) {
 		}
 		l.log.Info("reservation released", "pod", e.Pod, "nodeclaim", r.Claim, "reason", r.Reason)
 		l.end(e, r.Reason)
-		if claim := l.claims[r.Claim]; claim != nil {
-			if l.released[r.Claim] == nil {
-				l.released[r.Claim] = sets.New[types.UID]()
-			}
-			l.released[r.Claim].Insert(r.Pod)
-			l.submit(job{released: &releasedPod{claim: r.Claim, pod: r.Pod}})
-			l.cancelIfUnneeded(claim, r.Reason)
+		if l.claims[r.Claim] == nil {
+			continue
 		}
+		if l.released[r.Claim] == nil {
+			l.released[r.Claim] = sets.New[types.UID]()
+		}
+		l.released[r.Claim].Insert(r.Pod)
+		byClaim[r.Claim] = append(byClaim[r.Claim], r.Pod)
+	}
+	for claim, pods := range byClaim {
+		l.submit(job{released: &releasedPods{claim: claim, pods: pods}})
+		l.cancelIfUnneeded(l.claims[claim], "its pods were released")
 	}
 }
 
@@ -195,6 +208,10 @@ func (l *loop) observe(e event) {
 	switch {
 	case e.claim != nil && e.gone:
 		l.claimGone(e.claim)
+		delete(l.leaving, e.claim.Name)
+		if l.limited(e.claim.Spec.NodePool) {
+			l.reconsider("a node of NodePool " + e.claim.Spec.NodePool + " is gone")
+		}
 	case e.claim != nil:
 		l.claimSeen(e.claim)
 	case e.pod != nil:
@@ -227,6 +244,7 @@ func (l *loop) podSeen(pod *corev1.Pod, gone bool) {
 func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 	if !claim.DeletionTimestamp.IsZero() {
 		l.claimGone(claim)
+		l.leaving[claim.Name] = claim
 		return
 	}
 	l.claims[claim.Name] = claim
@@ -258,6 +276,7 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		}
 		l.tell(e)
 	}
+	l.cancelIfUnneeded(claim, "its pods need it no longer")
 }
 
 // find makes the entry of a pod that only its claim tells of; nil when it waits no longer.
@@ -282,6 +301,7 @@ func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
 	}
 	delete(l.claims, claim.Name)
 	delete(l.released, claim.Name)
+	l.cancelled.Delete(claim.UID)
 	now := time.Now()
 	for _, r := range claim.Spec.Pods {
 		e := l.pods[r.UID]
@@ -294,9 +314,7 @@ func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
 			l.wait(e, now)
 			continue
 		}
-		e.failures++
-		e.notBefore = now.Add(backoff(e.failures))
-		l.refuse(e, fmt.Sprintf("%s; trying again at %s", reason, e.notBefore.Format(time.TimeOnly)))
+		l.refuseFor(e, reason, now)
 	}
 }
 
@@ -319,17 +337,46 @@ func backoff(failures int) time.Duration {
 	return min(time.Second<<min(failures-1, 10), 5*time.Minute)
 }
 
-// refuse parks a pod with a reason until something changes or its patience ends.
-func (l *loop) refuse(e *entry, reason string) {
+// Parked pods are planned for again when something changes that the launcher watches, and
+// this often in any case: a volume claim, say, may have come that was missing.
+const recheckEvery = 5 * time.Minute
+
+// longestReason bounds what is told of one pod: a sentence for each NodePool adds up.
+const longestReason = 1024
+
+// refuse parks a pod with a reason until something changes.
+func (l *loop) refuse(e *entry, reason string, now time.Time) {
+	e.recheck = now.Add(recheckEvery)
+	if len(reason) > longestReason {
+		reason = reason[:longestReason-len("…")] + "…"
+	}
 	if e.Phase == Unlaunchable && e.Reason == reason {
 		return
 	}
-	e.Reservation = Reservation{Pod: e.Pod, UID: e.UID, Phase: Unlaunchable, Reason: reason}
+	e.Reservation = Reservation{Pod: e.Pod, UID: e.UID, Phase: Unlaunchable, Reason: strings.ToValidUTF8(reason, "")}
 	l.tell(e)
 }
 
-// reconsider lets parked pods wait again because something changed.
+// refuseFor parks a pod after a failure that would repeat: nothing but time helps.
+func (l *loop) refuseFor(e *entry, reason string, now time.Time) {
+	e.failures++
+	e.notBefore = now.Add(backoff(e.failures))
+	l.refuse(e, reason, now)
+	e.recheck = e.notBefore
+}
+
+// limited tells whether a NodePool has limits, so that the end of one node may make room for another.
+func (l *loop) limited(pool string) bool {
+	var np v1alpha1.NodePool
+	return l.cfg.Client.Get(l.ctx, types.NamespacedName{Name: pool}, &np) == nil && len(np.Spec.Limits) > 0
+}
+
+// reconsider lets parked pods wait again because something changed. What changes while the
+// planner is at work may be too late for its plan, so it is minded until that is known.
 func (l *loop) reconsider(why string) {
+	if l.planning {
+		l.stale = why
+	}
 	now, n := time.Now(), 0
 	for _, e := range l.pods {
 		if e.Phase == Unlaunchable && !now.Before(e.notBefore) {
@@ -344,11 +391,12 @@ func (l *loop) reconsider(why string) {
 
 // cancelIfUnneeded deletes a claim that was not launched yet and holds no pod any more.
 func (l *loop) cancelIfUnneeded(claim *v1alpha1.NodeClaim, reason string) {
-	if claim == nil || claim.Status.InstanceID != "" || slices.ContainsFunc(claim.Spec.Pods, func(r v1alpha1.ReservedPod) bool {
+	if claim == nil || len(claim.Spec.Pods) == 0 || claim.Status.InstanceID != "" || l.cancelled.Has(claim.UID) || slices.ContainsFunc(claim.Spec.Pods, func(r v1alpha1.ReservedPod) bool {
 		e := l.pods[r.UID]
 		return e != nil && e.Claim == claim.Name
 	}) {
 		return
 	}
+	l.cancelled.Insert(claim.UID)
 	l.submit(job{cancel: &cancelledClaim{name: claim.Name, reason: reason}})
 }

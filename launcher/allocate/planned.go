@@ -2,8 +2,6 @@ package allocate
 
 import (
 	"time"
-
-	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
 // submit queues work for the planner.
@@ -28,16 +26,23 @@ func (l *loop) planned(r result) {
 	}
 	for _, u := range r.unplaced {
 		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {
-			l.refuse(e, u.Reason)
+			l.refuse(e, u.Reason, now)
 			l.log.Info("pod is unlaunchable", "pod", e.Pod, "reason", u.Reason)
 		}
 	}
 	for uid, reason := range r.failed {
 		if e := l.pods[uid]; e != nil && e.Phase == Waiting {
-			e.failures++
-			e.notBefore = now.Add(backoff(e.failures))
-			l.refuse(e, reason)
+			l.refuseFor(e, reason, now)
 		}
+	}
+	for _, uid := range r.gone {
+		if e := l.pods[uid]; e != nil {
+			l.end(e, "the pod is gone")
+		}
+	}
+	if why := l.stale; why != "" {
+		l.stale = ""
+		l.reconsider(why)
 	}
 	l.reopen(now)
 }
@@ -53,13 +58,4 @@ func (l *loop) reopen(now time.Time) {
 			return
 		}
 	}
-}
-
-// claimsInView copies the list of claims that the next plan must count.
-func (l *loop) claimsInView() []*v1alpha1.NodeClaim {
-	claims := make([]*v1alpha1.NodeClaim, 0, len(l.claims))
-	for _, c := range l.claims {
-		claims = append(claims, c)
-	}
-	return claims
 }

@@ -3,12 +3,17 @@ package allocate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,20 +26,22 @@ import (
 type job struct {
 	batch    *batch
 	cancel   *cancelledClaim
-	released *releasedPod
+	released *releasedPods
 }
 
 // batch is the pods to plan for.
 type batch struct {
 	pods   []*corev1.Pod
 	claims []*v1alpha1.NodeClaim // that exist or were just written
+	// leaving claims count against limits only.
+	leaving []*v1alpha1.NodeClaim
 }
 
 type cancelledClaim struct{ name, reason string }
 
-type releasedPod struct {
+type releasedPods struct {
 	claim string
-	pod   types.UID
+	pods  []types.UID
 }
 
 // result is what became of a batch.
@@ -43,10 +50,13 @@ type result struct {
 	unplaced []fit.Unplaced
 	// failed pods were planned for, but the plan could not be made or written.
 	failed map[types.UID]string
+	// gone pods were deleted before they were planned for.
+	gone []types.UID
 }
 
 const (
 	writeTimeout = 10 * time.Second // for one write to the API server
+	lostTimeout  = 30 * time.Second // for the API server to tell whether a lost write was done
 	typesTimeout = 20 * time.Second // for a pool's instance types, when they are not known yet
 	writers      = 16               // NodeClaims written at the same time
 )
@@ -84,11 +94,12 @@ func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- resul
 func (p *planner) plan(ctx context.Context, b batch) result {
 	r := result{failed: map[types.UID]string{}}
 	byScheduler := map[string][]*corev1.Pod{}
+	b.pods, r.gone = p.existing(ctx, b.pods)
 	for _, pod := range b.pods {
 		byScheduler[pod.Spec.SchedulerName] = append(byScheduler[pod.Spec.SchedulerName], pod)
 	}
 	for name, pods := range byScheduler {
-		claims, unplaced, err := p.decide(ctx, p.cfg.Engines[name], pods, b.claims)
+		claims, unplaced, err := p.decide(ctx, p.cfg.Engines[name], pods, b)
 		if err != nil {
 			p.log.Error(err, "planning failed", "pods", len(pods))
 			for _, pod := range pods {
@@ -105,9 +116,9 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 }
 
 // decide makes the claims for pods of one scheduler.
-func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, claims []*v1alpha1.NodeClaim) ([]*v1alpha1.NodeClaim, []fit.Unplaced, error) {
+func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) ([]*v1alpha1.NodeClaim, []fit.Unplaced, error) {
 	start := time.Now()
-	view, err := p.look(ctx, claims)
+	view, err := p.look(ctx, b.claims, b.leaving)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -143,15 +154,40 @@ func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1
 	return decided, unplaced, nil
 }
 
+// existing drops the pods that were deleted on their way here. One that the cache does not
+// show may just be too new for it, so the API server is asked.
+func (p *planner) existing(ctx context.Context, pods []*corev1.Pod) (kept []*corev1.Pod, gone []types.UID) {
+	for _, pod := range pods {
+		if p.exists(ctx, pod) {
+			kept = append(kept, pod)
+		} else {
+			gone = append(gone, pod.UID)
+		}
+	}
+	return kept, gone
+}
+
+func (p *planner) exists(ctx context.Context, pod *corev1.Pod) bool {
+	var found corev1.Pod
+	if p.cfg.Client.Get(ctx, client.ObjectKeyFromObject(pod), &found) == nil && found.UID == pod.UID {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := p.cfg.Live.Get(ctx, client.ObjectKeyFromObject(pod), &found)
+	if err == nil {
+		return found.UID == pod.UID
+	}
+	return !apierrors.IsNotFound(err) // in doubt it is there
+}
+
 // write creates the claims; the pods of those that cannot be written have failed.
 func (p *planner) write(ctx context.Context, claims []*v1alpha1.NodeClaim, failed map[types.UID]string) []*v1alpha1.NodeClaim {
 	var mu sync.Mutex
 	var written []*v1alpha1.NodeClaim
 	workqueue.ParallelizeUntil(ctx, writers, len(claims), func(i int) {
-		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-		defer cancel()
 		claim := claims[i]
-		err := p.cfg.Client.Create(ctx, claim)
+		err := p.create(ctx, claim)
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
@@ -164,6 +200,41 @@ func (p *planner) write(ctx context.Context, claims []*v1alpha1.NodeClaim, faile
 		}
 	})
 	return written
+}
+
+// lostAnswers are the reasons of errors after which a write may have been done or not.
+var lostAnswers = []metav1.StatusReason{
+	metav1.StatusReasonUnknown, metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout,
+	metav1.StatusReasonInternalError, metav1.StatusReasonServiceUnavailable,
+}
+
+// create writes a claim. When the answer is lost the claim may exist all the same: it has
+// its name from us, so that it can be asked for instead of being written twice.
+func (p *planner) create(ctx context.Context, claim *v1alpha1.NodeClaim) error {
+	write, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := p.cfg.Client.Create(write, claim)
+	if err == nil || !slices.Contains(lostAnswers, apierrors.ReasonForError(err)) {
+		return err
+	}
+	ask, cancel := context.WithTimeout(ctx, lostTimeout)
+	defer cancel()
+	key, found := client.ObjectKeyFromObject(claim), &v1alpha1.NodeClaim{}
+	askErr := wait.PollUntilContextCancel(ask, time.Second, true, func(ctx context.Context) (bool, error) {
+		switch getErr := p.cfg.Live.Get(ctx, key, found); {
+		case getErr == nil:
+			return true, nil
+		case apierrors.IsNotFound(getErr):
+			return false, err
+		default:
+			return false, nil // the API server is still away
+		}
+	})
+	if askErr != nil {
+		return err
+	}
+	*claim = *found
+	return nil
 }
 
 // cancel deletes a claim that nobody needs before it is launched.
@@ -179,22 +250,25 @@ func (p *planner) cancel(ctx context.Context, c cancelledClaim) {
 	p.log.Info("nodeclaim cancelled before launch", "nodeclaim", c.name, "because", c.reason)
 }
 
-// markReleased records on the claim that a pod no longer holds a place there.
-func (p *planner) markReleased(ctx context.Context, r releasedPod) {
+// markReleased records on the claim that pods no longer hold a place there.
+func (p *planner) markReleased(ctx context.Context, r releasedPods) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	var claim v1alpha1.NodeClaim
-	if err := p.cfg.Client.Get(ctx, types.NamespacedName{Name: r.claim}, &claim); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			p.log.Error(err, "mark pod as released", "nodeclaim", r.claim)
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		var claim v1alpha1.NodeClaim
+		if err := p.cfg.Live.Get(ctx, types.NamespacedName{Name: r.claim}, &claim); err != nil {
+			return err
 		}
-		return
-	}
-	before := claim.DeepCopy()
-	claim.Status.Released = append(claim.Status.Released, r.pod)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := p.cfg.Client.Status().Patch(ctx, &claim, patch); client.IgnoreNotFound(err) != nil {
-		p.log.Error(err, "mark pod as released", "nodeclaim", r.claim)
+		before := claim.DeepCopy()
+		for _, uid := range r.pods {
+			if !slices.Contains(claim.Status.Released, uid) {
+				claim.Status.Released = append(claim.Status.Released, uid)
+			}
+		}
+		return p.cfg.Client.Status().Patch(ctx, &claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
+	if client.IgnoreNotFound(err) != nil {
+		p.log.Error(err, "mark pods as released", "nodeclaim", r.claim, "pods", len(r.pods))
 	}
 }
 

@@ -51,6 +51,8 @@ type entry struct {
 	// failures in a row that call for patience, and until when to have it.
 	failures  int
 	notBefore time.Time
+	// recheck is when a parked pod is planned for again even if nothing changed.
+	recheck time.Time
 }
 
 // stand derives a reservation's state from its claim.

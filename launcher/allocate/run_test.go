@@ -87,7 +87,7 @@ func newAllocator(ctx context.Context, t *testing.T, objects ...client.Object) (
 	factory.WaitForCacheSync(ctx.Done())
 	t.Cleanup(factory.Shutdown)
 	a, err := allocate.New(allocate.Config{
-		Client: c, Cache: &informertest.FakeInformers{Scheme: scheme}, Catalog: oneType{make(chan struct{})},
+		Client: c, Live: c, Cache: &informertest.FakeInformers{Scheme: scheme}, Catalog: oneType{make(chan struct{})},
 		Engines: map[string]*fit.Engine{"slipway-scheduler": engine}, Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {

@@ -25,7 +25,8 @@ import (
 type view struct {
 	nodes      []*framework.NodeInfo
 	templates  []fit.Template
-	offers     []offer // beside templates
+	offers     []offer                  // beside templates
+	types      map[string]offering.Type // all that are known, for sale or not
 	daemonSets []*appsv1.DaemonSet
 	budget     *limits
 	// unusable says why nothing of a pool may be bought at the moment, pool by pool.
@@ -39,21 +40,20 @@ type offer struct {
 }
 
 // look gathers what exists, what is on its way and what may be bought.
-func (p *planner) look(ctx context.Context, claims []*v1alpha1.NodeClaim) (*view, error) {
-	v := &view{}
+func (p *planner) look(ctx context.Context, claims, leaving []*v1alpha1.NodeClaim) (*view, error) {
+	v := &view{types: map[string]offering.Type{}}
 	var pools v1alpha1.NodePoolList
 	if err := p.cfg.Client.List(ctx, &pools); err != nil {
 		return nil, fmt.Errorf("list nodepools: %w", err)
 	}
 	slices.SortFunc(pools.Items, func(a, b v1alpha1.NodePool) int { return strings.Compare(a.Name, b.Name) })
-	capacities := map[string]corev1.ResourceList{} // by instance type
 	for i := range pools.Items {
 		pool := &pools.Items[i]
-		if why := p.addPool(ctx, v, pool, capacities); why != "" {
+		if why := p.addPool(ctx, v, pool); why != "" {
 			v.unusable = append(v.unusable, "nodepool "+pool.Name+": "+why)
 		}
 	}
-	v.budget = newLimits(pools.Items, v, claims, capacities)
+	v.budget = newLimits(pools.Items, v, append(slices.Clone(claims), leaving...))
 	var daemonSets appsv1.DaemonSetList
 	if err := p.cfg.Client.List(ctx, &daemonSets); err != nil {
 		return nil, fmt.Errorf("list daemonsets: %w", err)
@@ -65,7 +65,7 @@ func (p *planner) look(ctx context.Context, claims []*v1alpha1.NodeClaim) (*view
 }
 
 // addPool adds the templates of a pool's available offerings, or says why it has none.
-func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool, capacities map[string]corev1.ResourceList) (why string) {
+func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool) (why string) {
 	if pool.DeletionTimestamp != nil {
 		return "is being deleted"
 	}
@@ -88,7 +88,7 @@ func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool,
 	}
 	before, sold := len(v.templates), 0
 	for _, t := range instanceTypes {
-		capacities[t.Name] = t.Capacity
+		v.types[t.Name] = t
 		for _, o := range t.Offerings {
 			node := templateNode(pool, t, o)
 			switch {
@@ -153,9 +153,7 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 	for _, claim := range claims {
 		info := infos[claim.Status.NodeName]
 		if info == nil {
-			if info = v.nodeInfo(claim); info == nil {
-				continue // none of its offerings is known any more
-			}
+			info = v.nodeInfo(claim)
 			infos["nodeclaim/"+claim.Name] = info
 		}
 		open, err := cluster.OpenReservations(ctx, p.cfg.Client, claim)
@@ -177,27 +175,28 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 	return nil
 }
 
-// nodeInfo is the node a claim in flight will become, as far as it is known.
+// nodeInfo is the node that a claim in flight is, or most likely will be.
 func (v *view) nodeInfo(claim *v1alpha1.NodeClaim) *framework.NodeInfo {
-	for i, o := range v.offers {
-		if o.pool.Name != claim.Spec.NodePool || !stands(claim, o.offering) {
-			continue
-		}
-		node := v.templates[i].Node.DeepCopy()
-		node.Name = "nodeclaim/" + claim.Name
-		node.Labels[corev1.LabelHostname] = node.Name
-		info := framework.NewNodeInfo()
-		info.SetNode(node)
-		return info
+	status, first := claim.Status, claim.Spec.Offerings[0]
+	name, zone, capacityType := status.InstanceType, status.Zone, status.CapacityType
+	if name == "" {
+		name, zone, capacityType = first.InstanceType, first.Zone, first.CapacityType
 	}
-	return nil
-}
-
-// stands tells whether a claim is, or most likely will be, of an offering.
-func stands(claim *v1alpha1.NodeClaim, o v1alpha1.AcceptedOffering) bool {
-	if s := claim.Status; s.InstanceType != "" {
-		return s.InstanceType == o.InstanceType && s.Zone == o.Zone && s.CapacityType == o.CapacityType
+	node := &corev1.Node{}
+	node.Name = "nodeclaim/" + claim.Name
+	node.Labels = map[string]string{}
+	maps.Copy(node.Labels, v.types[name].Labels)
+	maps.Copy(node.Labels, claim.Spec.Labels)
+	maps.Copy(node.Labels, map[string]string{
+		corev1.LabelInstanceTypeStable: name, corev1.LabelTopologyZone: zone,
+		v1alpha1.LabelCapacityType: capacityType, corev1.LabelHostname: node.Name,
+	})
+	node.Spec.Taints = claim.Spec.Taints
+	node.Status.Allocatable = v.types[name].Allocatable
+	if len(status.Allocatable) > 0 {
+		node.Status.Allocatable = status.Allocatable
 	}
-	first := claim.Spec.Offerings[0]
-	return first.InstanceType == o.InstanceType && first.Zone == o.Zone && first.CapacityType == o.CapacityType
+	info := framework.NewNodeInfo()
+	info.SetNode(node)
+	return info
 }

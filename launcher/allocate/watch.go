@@ -17,6 +17,12 @@ func (l *loop) tell(e *entry) {
 
 func (l *loop) watch(ctx context.Context) ([]Reservation, <-chan []Reservation) {
 	l.publish() // what happened until now is in the snapshot
+	for changes, gone := range l.watchers {
+		if !send(changes, gone, nil) {
+			close(changes)
+			delete(l.watchers, changes)
+		}
+	}
 	snapshot := make([]Reservation, 0, len(l.pods))
 	for _, e := range l.pods {
 		snapshot = append(snapshot, e.Reservation)
@@ -40,12 +46,15 @@ func (l *loop) publish() {
 	l.changed = nil
 }
 
-// send is false when the watcher is gone or too slow.
+// send is false when the watcher is gone or too slow; nil changes only ask whether it is.
 func send(changes chan<- []Reservation, gone <-chan struct{}, changed []Reservation) bool {
 	select {
 	case <-gone:
 		return false
 	default:
+	}
+	if changed == nil {
+		return true
 	}
 	select {
 	case changes <- changed:

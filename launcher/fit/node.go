@@ -12,8 +12,8 @@ import (
 	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
-// statefulPlugins judge a node by the pods on other nodes.
-var statefulPlugins = sets.New(names.PodTopologySpread, names.InterPodAffinity)
+// statefulPlugins judge a node by the pods on other nodes too.
+var statefulPlugins = sets.New(names.PodTopologySpread, names.InterPodAffinity, names.VolumeRestrictions)
 
 // node is a simulated node to buy; it implements pack.Node.
 type node struct {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,6 +41,9 @@ func KeyOf(pod *corev1.Pod) (Key, error) {
 			Containers:                schedulingContainers(pod.Spec.Containers),
 			InitContainers:            schedulingContainers(pod.Spec.InitContainers),
 		},
+	}
+	if slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil }) {
+		reduced.Name = pod.Name // its volumes are claimed by names of its own
 	}
 	if pod.Spec.Affinity == nil && len(pod.Spec.TopologySpreadConstraints) == 0 {
 		reduced.Labels = maps.Clone(pod.Labels)

@@ -102,7 +102,7 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 		return err
 	}
 	allocator, err := allocate.New(allocate.Config{
-		Client: mgr.GetClient(), Cache: mgr.GetCache(), Catalog: catalog, Engines: engines, Metrics: metrics.Registry,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(), Catalog: catalog, Engines: engines, Metrics: metrics.Registry,
 		Idle: cfg.Batch.Idle.Duration, Longest: cfg.Batch.Longest.Duration,
 	})
 	if err != nil {
