@@ -153,6 +153,6 @@ func TestRun(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	for range changes { //nolint:revive // until it is closed
+	for range changes { // until it is closed
 	}
 }
