@@ -30,6 +30,7 @@ import (
 // TestWalkthrough: no nodes at all, a burst gets its nodes, each pod binds where its place
 // was reserved, and what is empty goes after its TTL.
 func TestWalkthrough(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	if n := len(w.nodes()); n != 0 {
 		t.Fatalf("the cluster starts with %d nodes", n)
@@ -52,6 +53,7 @@ func TestWalkthrough(t *testing.T) {
 
 // TestFittingPodLaunchesNothing: promise 1.
 func TestFittingPodLaunchesNothing(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	w.poolReady(pool("m5", never, "m5.xlarge"))
 	w.create(deployment("first", 1, "1"))
@@ -67,6 +69,7 @@ func TestFittingPodLaunchesNothing(t *testing.T) {
 // TestOverlappingBursts: pods that come while others wait for their nodes get places of
 // their own, and none gets two.
 func TestOverlappingBursts(t *testing.T) {
+	t.Parallel()
 	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 3 * time.Second })
 	w.poolReady(pool("t3", never, "t3.medium"))
 	w.create(deployment("one", 5, "1"))
@@ -86,6 +89,7 @@ func TestOverlappingBursts(t *testing.T) {
 
 // TestPodDeletedWhileReserved: its node comes, stays empty and goes; other pods are untouched.
 func TestPodDeletedWhileReserved(t *testing.T) {
+	t.Parallel()
 	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 2 * time.Second })
 	w.poolReady(pool("t3", 2*time.Second, "t3.medium"))
 	doomed, kept := pod("doomed", "1"), pod("kept", "1")
@@ -115,6 +119,7 @@ func TestPodDeletedWhileReserved(t *testing.T) {
 // TestNodeSmallerThanPredicted: pods that do not fit the real node get another place, and
 // what was learned makes the next prediction right.
 func TestNodeSmallerThanPredicted(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	if err := w.Sim.ShrinkMemory("m5.large", 40); err != nil {
 		t.Fatal(err)
@@ -147,6 +152,7 @@ func TestNodeSmallerThanPredicted(t *testing.T) {
 
 // TestNoCapacityInFirstZone: EC2 has none in the first zone and the next one is used at once.
 func TestNoCapacityInFirstZone(t *testing.T) {
+	t.Parallel()
 	w := start(t, func(c *stack.Config) {
 		c.Sim.Capacity = []simec2.CapacityRule{
 			{InstanceType: "*", Zone: "us-east-1a", CapacityType: "*", Instances: 0},
@@ -165,6 +171,7 @@ func TestNoCapacityInFirstZone(t *testing.T) {
 // TestUnlaunchable: a pod that nothing can hold is told why, once, and nothing is bought;
 // when a NodePool comes that can hold it, it gets its node.
 func TestUnlaunchable(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	lonely := pod("lonely", "1")
 	w.create(lonely)
@@ -187,6 +194,7 @@ func TestUnlaunchable(t *testing.T) {
 
 // TestDaemonSetsRoom: the room of DaemonSets is kept on a node that does not exist yet.
 func TestDaemonSetsRoom(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	agent := podSpec("800m")
 	agent.SchedulerName = stack.SchedulerName
@@ -216,6 +224,7 @@ func TestDaemonSetsRoom(t *testing.T) {
 // TestBusyNodeStays: the TTL does not touch a node with a pod, and starts over for one
 // that turns busy while it runs.
 func TestBusyNodeStays(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	const ttl = 4 * time.Second
 	w.poolReady(pool("m5", ttl, "m5.large"))
@@ -246,6 +255,7 @@ func TestBusyNodeStays(t *testing.T) {
 
 // TestLimits: a NodePool's limit holds under a burst, and the pods say so.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	p := pool("limited", never, "t3.medium")
 	p.Spec.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4")}
@@ -274,6 +284,7 @@ func TestLimits(t *testing.T) {
 
 // TestClientCertificateRequired: promise 11.
 func TestClientCertificateRequired(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	stranger, err := devcluster.WriteCerts(t.TempDir(), "stranger", "127.0.0.1")
 	if err != nil {
@@ -319,6 +330,7 @@ func TestClientCertificateRequired(t *testing.T) {
 
 // TestZoneSpread: pods spread over zones that had no node before.
 func TestZoneSpread(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	w.poolReady(pool("t3", never, "t3.medium"))
 	w.create(deployment("spread", 6, "1", func(s *corev1.PodSpec) {
@@ -339,6 +351,7 @@ func TestZoneSpread(t *testing.T) {
 
 // TestStory: the walkthrough's story can be read off the launcher's log at its default level.
 func TestStory(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	w.poolReady(pool("t3", time.Second, "t3.medium"))
 	d := deployment("web", 2, "1")

@@ -15,13 +15,14 @@ import (
 // TestMetrics: every metric that the README documents is served by the daemon it names,
 // and none of ours is left out there.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	w := start(t, nil)
 	w.poolReady(pool("t3", time.Second, "t3.medium"))
 	d := deployment("web", 1, "1")
 	w.create(d)
 	w.bound("web", 1)
 	w.delete(d)
-	w.event("Node", "", "Terminating", "")
+	w.clean()
 
 	admin := w.Cluster.RESTConfig()
 	pair, err := tls.X509KeyPair(admin.CertData, admin.KeyData)
