@@ -23,6 +23,8 @@ func TestMetrics(t *testing.T) {
 	w.bound("web", 1)
 	w.delete(d)
 	w.clean()
+	w.create(deployment("again", 1, "1")) // so that there is a node to count
+	w.bound("again", 1)
 
 	admin := w.Cluster.RESTConfig()
 	pair, err := tls.X509KeyPair(admin.CertData, admin.KeyData)
