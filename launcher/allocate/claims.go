@@ -1,0 +1,125 @@
+package allocate
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
+)
+
+// claimSeen brings the reservations of a claim up to date.
+func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
+	if !claim.DeletionTimestamp.IsZero() {
+		l.claimGone(claim)
+		l.leaving[claim.Name] = claim
+		return
+	}
+	l.claims[claim.Name] = claim
+	for _, r := range claim.Spec.Pods {
+		if slices.Contains(claim.Status.Released, r.UID) || l.released[claim.Name].Has(r.UID) {
+			continue
+		}
+		e := l.pods[r.UID]
+		if e == nil {
+			if e = l.find(r); e == nil {
+				continue
+			}
+			l.pods[r.UID] = e
+		} else if e.Claim != "" && e.Claim != claim.Name {
+			continue // a newer claim holds it
+		}
+		before := e.Reservation
+		stand(&e.Reservation, claim)
+		if !e.registered && meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionRegistered) {
+			e.registered = true
+			l.metrics.observe(stageRegistered, e.seen)
+		}
+		if e.Reservation == before {
+			continue
+		}
+		l.metrics.progress(before.Phase, e)
+		if e.Phase == Ready {
+			e.failures = 0 // not before: what failed may fail again until then
+		}
+		l.tell(e)
+	}
+	l.cancelIfUnneeded(claim, "its pods need it no longer")
+}
+
+// find makes the entry of a pod that only its claim tells of; nil when it waits no longer.
+func (l *loop) find(r v1alpha1.ReservedPod) *entry {
+	pod := &corev1.Pod{}
+	err := l.cfg.Client.Get(l.ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, pod)
+	if err != nil && !apierrors.IsNotFound(err) {
+		l.log.Error(err, "read reserved pod", "pod", r.Namespace+"/"+r.Name)
+	}
+	if err != nil || pod.UID != r.UID || !cluster.IsWaiting(pod) {
+		return nil
+	}
+	e := &entry{pod: pod, seen: pod.CreationTimestamp.Time}
+	e.UID, e.Pod = r.UID, client.ObjectKeyFromObject(pod)
+	return e
+}
+
+// claimGone returns the pods of a claim that failed or was deleted to the queue.
+func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
+	if l.planning {
+		l.ended.Insert(claim.UID)
+	}
+	delete(l.claims, claim.Name)
+	delete(l.released, claim.Name)
+	l.cancelled.Delete(claim.UID)
+	now := time.Now()
+	for _, r := range claim.Spec.Pods {
+		e := l.pods[r.UID]
+		if e == nil || e.Claim != claim.Name {
+			continue
+		}
+		reason, patience := failure(claim)
+		if !patience {
+			e.failures = 0
+			l.wait(e, now)
+			continue
+		}
+		l.refuseFor(e, reason, now)
+	}
+}
+
+// failure says why a claim ends, and whether to be patient before the next one: capacity
+// errors are remembered per offering, so the next plan differs; others would repeat.
+func failure(claim *v1alpha1.NodeClaim) (reason string, patience bool) {
+	c := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched)
+	registered := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionRegistered)
+	switch {
+	case c != nil && c.Status == "False" && c.Reason != v1alpha1.ReasonInsufficientCapacity && c.Reason != "":
+		return c.Message, true
+	case registered != nil && registered.Status == "False" && registered.Reason == v1alpha1.ReasonRegistrationTimeout:
+		return registered.Message, true
+	}
+	return "", false
+}
+
+// limited tells whether a NodePool has limits, so that the end of one node may make room for another.
+func (l *loop) limited(pool string) bool {
+	var np v1alpha1.NodePool
+	return l.cfg.Client.Get(l.ctx, types.NamespacedName{Name: pool}, &np) == nil && len(np.Spec.Limits) > 0
+}
+
+// cancelIfUnneeded deletes a claim that was not launched yet and holds no pod any more.
+func (l *loop) cancelIfUnneeded(claim *v1alpha1.NodeClaim, reason string) {
+	if claim == nil || len(claim.Spec.Pods) == 0 || claim.Status.InstanceID != "" || l.cancelled.Has(claim.UID) || slices.ContainsFunc(claim.Spec.Pods, func(r v1alpha1.ReservedPod) bool {
+		e := l.pods[r.UID]
+		return e != nil && e.Claim == claim.Name
+	}) {
+		return
+	}
+	l.cancelled.Insert(claim.UID)
+	l.submit(job{cancel: &cancelledClaim{name: claim.Name, reason: reason}})
+}
