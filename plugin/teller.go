@@ -124,6 +124,9 @@ func (t *teller) sync(ctx context.Context, ref ledger.PodRef) error {
 	case r.Node != "" && before.event != r.Node:
 		after.event = r.Node
 		t.recorder.Eventf(pod, nil, v1.EventTypeNormal, "Reserved", "Launching", "%s", reservedNote(r))
+	case r.State == ledger.Planned && r.Reason != "" && before.event != r.Reason:
+		after.event = r.Reason
+		t.recorder.Eventf(pod, nil, v1.EventTypeWarning, "LaunchDelayed", "Launching", "%s", truncate(r.Reason))
 	case r.State == ledger.Unlaunchable && before.event != r.Reason:
 		after.event = r.Reason
 		t.recorder.Eventf(pod, nil, v1.EventTypeWarning, "Unlaunchable", "Launching", "%s", truncate(describe(r)))

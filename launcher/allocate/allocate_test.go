@@ -235,6 +235,14 @@ func TestLifeOfAReservation(t *testing.T) {
 		t.Errorf("price %v", got)
 	}
 
+	throttled := claim.DeepCopy()
+	throttled.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonThrottled,
+		Message: "CreateFleet: https response error StatusCode: 503, RequestID: 7f, api error RequestLimitExceeded: slow down",
+	}}
+	l.observe(event{claim: throttled})
+	phase(Planned, "the launch failed and is tried again: CreateFleet: api error RequestLimitExceeded: slow down")
+
 	launched := claim.DeepCopy()
 	launched.Status.NodeName, launched.Status.InstanceID = "i-1", "i-1"
 	l.observe(event{claim: launched})

@@ -99,9 +99,9 @@ func failure(claim *v1alpha1.NodeClaim) (reason string, patience bool) {
 	registered := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionRegistered)
 	switch {
 	case c != nil && c.Status == "False" && c.Reason != v1alpha1.ReasonInsufficientCapacity && c.Reason != "":
-		return c.Message, true
+		return forPeople(c.Message), true
 	case registered != nil && registered.Status == "False" && registered.Reason == v1alpha1.ReasonRegistrationTimeout:
-		return registered.Message, true
+		return forPeople(registered.Message), true
 	}
 	return "", false
 }

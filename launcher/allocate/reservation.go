@@ -1,6 +1,7 @@
 package allocate
 
 import (
+	"regexp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -74,6 +75,21 @@ func stand(r *Reservation, claim *v1alpha1.NodeClaim) {
 	case claim.Status.NodeName != "":
 		r.Phase = Launched
 	default:
-		r.Phase = Planned
+		r.Phase, r.Reason = Planned, delay(claim)
 	}
 }
+
+// delay says why a claim is not launched yet although that was tried; "" when nothing is in the way.
+func delay(claim *v1alpha1.NodeClaim) string {
+	c := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched)
+	if c == nil || c.Reason != v1alpha1.ReasonThrottled && c.Reason != v1alpha1.ReasonLaunchFailing {
+		return ""
+	}
+	return "the launch failed and is tried again: " + forPeople(c.Message)
+}
+
+// requestDetails are what an AWS error says of one request alone.
+var requestDetails = regexp.MustCompile(`(https response error )?StatusCode: \d+, RequestID: [^,]*, `)
+
+// forPeople leaves out of an error what differs from try to try, so that it is told once.
+func forPeople(message string) string { return requestDetails.ReplaceAllString(message, "") }

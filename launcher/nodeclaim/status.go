@@ -20,8 +20,8 @@ import (
 // "reason" of slipway_nodeclaims_terminated_total.
 const (
 	reasonLaunched      = "Launched"
-	reasonThrottled     = "Throttled"
-	reasonLaunchFailing = "LaunchFailing"
+	reasonThrottled     = v1alpha1.ReasonThrottled
+	reasonLaunchFailing = v1alpha1.ReasonLaunchFailing
 	reasonClassNotFound = "NodeClassNotFound"
 	reasonClassNotReady = "NodeClassNotReady"
 

@@ -213,6 +213,11 @@ func (o *observer) claim(claim *v1alpha1.NodeClaim, gone bool) {
 			delete(o.live, claim.Name)
 			return
 		}
+		if before := o.claims[claim.Name]; claim.Status.NodeName != "" && (before == nil || before.Status.NodeName == "") {
+			s := claim.Status
+			o.timeline.say("instance %s: %s in %s, %s, %s per hour, node name %s, for %d pods",
+				s.InstanceID, s.InstanceType, s.Zone, s.CapacityType, s.PricePerHour, s.NodeName, len(claim.Spec.Pods))
+		}
 		o.claims[claim.Name], o.live[claim.Name] = claim, true
 	})
 }

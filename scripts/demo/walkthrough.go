@@ -32,7 +32,6 @@ type walkthrough struct {
 	stack    *stack.Stack
 	timeline *timeline
 	observer *observer
-	told     map[string]bool // instances and calls that are on the timeline
 }
 
 // round is one act of the walkthrough.
@@ -47,7 +46,7 @@ type round struct {
 // not really happen.
 func Play(ctx context.Context, s *stack.Stack, out io.Writer, reportFile string) error {
 	t := newTimeline(out)
-	w := &walkthrough{stack: s, timeline: t, told: map[string]bool{}}
+	w := &walkthrough{stack: s, timeline: t}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	report := Report{OK: true}
@@ -95,7 +94,7 @@ func (w *walkthrough) playRound(ctx context.Context, r round) (result RoundRepor
 	callsBefore, instancesBefore := len(w.stack.Sim.Calls()), ids(w.stack.Sim.Instances())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go w.tellCloud(ctx, callsBefore, instancesBefore)
+	go w.tellCloud(ctx, callsBefore)
 
 	if err := w.stack.Client.Create(ctx, r.pool); err != nil {
 		return result, fmt.Errorf("create NodePool %s: %w", r.pool.Name, err)
@@ -196,8 +195,8 @@ func (w *walkthrough) poolReady(ctx context.Context, name string) error {
 	})
 }
 
-// tellCloud puts CreateFleet calls and instances on the timeline.
-func (w *walkthrough) tellCloud(ctx context.Context, calls int, before map[string]bool) {
+// tellCloud puts CreateFleet calls on the timeline.
+func (w *walkthrough) tellCloud(ctx context.Context, calls int) {
 	for ctx.Err() == nil {
 		changed := w.stack.Sim.Changed()
 		all := w.stack.Sim.Calls()
@@ -207,12 +206,6 @@ func (w *walkthrough) tellCloud(ctx context.Context, calls int, before map[strin
 			}
 		}
 		calls = len(all)
-		for _, in := range since(w.stack.Sim.Instances(), before) {
-			if !w.told[in.ID] {
-				w.told[in.ID] = true
-				w.timeline.say("instance %s: %s in %s, %s, $%.4f per hour", in.ID, in.Type.Name, in.Zone, in.CapacityType, in.Price)
-			}
-		}
 		select {
 		case <-changed:
 		case <-time.After(50 * time.Millisecond):

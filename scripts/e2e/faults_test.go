@@ -57,7 +57,7 @@ func TestEC2Denies(t *testing.T) {
 	w.boughtOnce("web")
 }
 
-// TestEC2Throttles: a throttled launch is kept and tried again; the claim says so.
+// TestEC2Throttles: a throttled launch is kept and tried again; the claim and its pods say so.
 func TestEC2Throttles(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
@@ -67,6 +67,7 @@ func TestEC2Throttles(t *testing.T) {
 	w.moment("the claims say that EC2 throttles", "web", func(s scene) bool {
 		return every(2, s.claims, func(c v1alpha1.NodeClaim) bool { return reasonOf(c, v1alpha1.ConditionLaunched) == "Throttled" })
 	})
+	w.event("Pod", "", "LaunchDelayed", "Request limit exceeded")
 	w.restrained(5*time.Second, 2*10, 2)
 	w.faults()
 	w.settled("web", 2)

@@ -9,3 +9,11 @@ const (
 	// ReasonRegistrationTimeout: the instance never became a Node.
 	ReasonRegistrationTimeout = "RegistrationTimeout"
 )
+
+// Reasons with which Launched is False for the moment: the launch is tried again.
+const (
+	// ReasonThrottled: the cloud was asked too often.
+	ReasonThrottled = "Throttled"
+	// ReasonLaunchFailing: anything else that may pass.
+	ReasonLaunchFailing = "LaunchFailing"
+)
