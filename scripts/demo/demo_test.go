@@ -2,12 +2,76 @@ package demo
 
 import (
 	"bytes"
+	"context"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// buffer can be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *buffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.String()
+}
+
+// TestTailLog: only what is told, only what comes from now on, also in pieces.
+func TestTailLog(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	log, err := os.Create(file) //nolint:gosec // the test's own directory
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if _, err := log.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\"planned\" pods=1\n")
+	out := &buffer{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	if err := tailLog(ctx, &wg, file, newTimeline(out)); err != nil {
+		t.Fatal(err)
+	}
+	write("\"something else\"\n\"batch closed\" ")
+	write("pods=2\n")
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(out.text(), "pods=2") {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %q", out.text())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	wg.Wait()
+	if got, want := out.text(), "            batch closed pods=2\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := log.Close(); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestPercentiles(t *testing.T) {
 	var hundred []time.Duration

@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -16,9 +17,9 @@ var told = []string{`"batch closed"`, `"planned"`}
 
 var logHeader = regexp.MustCompile(`^[IWE]\d{4} \S+\s+\d+ \S+\] `)
 
-// tailLog copies the launcher's telling lines to the timeline until ctx ends. What the log
-// holds already is passed over.
-func tailLog(ctx context.Context, file string, t *timeline) error {
+// tailLog copies the launcher's telling lines to the timeline until ctx ends, in a goroutine
+// of wg's. What the log holds already is passed over.
+func tailLog(ctx context.Context, wg *sync.WaitGroup, file string, t *timeline) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -26,7 +27,7 @@ func tailLog(ctx context.Context, file string, t *timeline) error {
 	if _, err := f.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}
-	go func() {
+	wg.Go(func() {
 		defer f.Close() //nolint:errcheck // only read
 		reader, partial := bufio.NewReader(f), ""
 		for ctx.Err() == nil {
@@ -46,7 +47,7 @@ func tailLog(ctx context.Context, file string, t *timeline) error {
 			}
 			partial = ""
 		}
-	}()
+	})
 	return nil
 }
 

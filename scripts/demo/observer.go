@@ -42,8 +42,9 @@ type nodeSeen struct {
 	registered, ready, tainted, gone time.Time
 }
 
-// observe watches pods of one namespace, nodes, claims and events until ctx ends.
-func observe(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, namespace string, t *timeline) (*observer, error) {
+// observe watches pods of one namespace, nodes, claims and events until ctx ends, in a
+// goroutine of wg's.
+func observe(ctx context.Context, wg *sync.WaitGroup, config *rest.Config, scheme *runtime.Scheme, namespace string, t *timeline) (*observer, error) {
 	o := &observer{timeline: t}
 	o.reset()
 	c, err := cache.New(config, cache.Options{Scheme: scheme, ByObject: map[client.Object]cache.ByObject{
@@ -78,7 +79,7 @@ func observe(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, n
 			return nil, err
 		}
 	}
-	go c.Start(ctx) //nolint:errcheck // it ends with ctx
+	wg.Go(func() { _ = c.Start(ctx) }) // it ends with ctx
 	if !c.WaitForCacheSync(ctx) {
 		return nil, fmt.Errorf("watches did not start: %w", context.Cause(ctx))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -32,6 +33,7 @@ type walkthrough struct {
 	stack    *stack.Stack
 	timeline *timeline
 	observer *observer
+	running  sync.WaitGroup // what watches until the walkthrough ends
 }
 
 // round is one act of the walkthrough.
@@ -48,9 +50,10 @@ func Play(ctx context.Context, s *stack.Stack, out io.Writer, reportFile string)
 	t := newTimeline(out)
 	w := &walkthrough{stack: s, timeline: t}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	report := Report{OK: true}
 	err := w.play(ctx, &report)
+	cancel()
+	w.running.Wait()
 	if err != nil {
 		report.OK, report.Error = false, err.Error()
 	}
@@ -61,11 +64,11 @@ func Play(ctx context.Context, s *stack.Stack, out io.Writer, reportFile string)
 }
 
 func (w *walkthrough) play(ctx context.Context, report *Report) (err error) {
-	w.observer, err = observe(ctx, w.stack.Cluster.RESTConfig(), w.stack.Client.Scheme(), namespace, w.timeline)
+	w.observer, err = observe(ctx, &w.running, w.stack.Cluster.RESTConfig(), w.stack.Client.Scheme(), namespace, w.timeline)
 	if err != nil {
 		return err
 	}
-	if err := tailLog(ctx, filepath.Join(w.stack.Logs(), "slipway-launcher.log"), w.timeline); err != nil {
+	if err := tailLog(ctx, &w.running, filepath.Join(w.stack.Logs(), "slipway-launcher.log"), w.timeline); err != nil {
 		return err
 	}
 	var nodes corev1.NodeList
@@ -94,7 +97,7 @@ func (w *walkthrough) playRound(ctx context.Context, r round) (result RoundRepor
 	callsBefore, instancesBefore := len(w.stack.Sim.Calls()), ids(w.stack.Sim.Instances())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go w.tellCloud(ctx, callsBefore)
+	w.running.Go(func() { w.tellCloud(ctx, callsBefore) })
 
 	if err := w.stack.Client.Create(ctx, r.pool); err != nil {
 		return result, fmt.Errorf("create NodePool %s: %w", r.pool.Name, err)

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	"go.uber.org/goleak"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
@@ -41,5 +42,15 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the daemons:", err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := goleak.Find(
+		// KWOK v0.8.0 never shuts its event broadcaster and its queues down.
+		goleak.IgnoreAnyFunction("sigs.k8s.io/kwok/pkg/utils/queue.(*weightDelayingQueue[...]).loopWorker"),
+		goleak.IgnoreAnyFunction("k8s.io/apimachinery/pkg/watch.(*Broadcaster).loop"),
+		goleak.IgnoreAnyFunction("k8s.io/client-go/tools/record.(*eventBroadcasterImpl).StartEventWatcher.func1"),
+	); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, "a stopped stack left goroutines:", err)
+		return 1
+	}
+	return code
 }
