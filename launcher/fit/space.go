@@ -56,7 +56,6 @@ type Space struct {
 
 // shape is a set of interchangeable pods.
 type shape struct {
-	key      Key
 	requests pack.Vector
 	waiting  []*corev1.Pod // yet to be placed, oldest first
 	sample   *corev1.Pod
@@ -99,7 +98,7 @@ func (s *Space) sortIntoShapes() error {
 		}
 		sh := byKey[key]
 		if sh == nil {
-			sh = &shape{key: key, sample: pod}
+			sh = &shape{sample: pod}
 			byKey[key] = sh
 			s.shapes = append(s.shapes, sh)
 			for name := range requests(pod) {
