@@ -72,16 +72,15 @@ type Cluster struct {
 	config Config
 	assets string
 	pki    *pki
-	ports  ports
 	admin  *rest.Config
+
+	apiServerAddress string // host:port
 
 	mu                sync.Mutex // guards the processes
 	etcd              *Process
 	apiServer         *Process
 	controllerManager *Process
 }
-
-type ports struct{ etcd, etcdPeer, apiServer, controllerManager int }
 
 // Start starts a control plane and waits until pods can be created in it.
 // ctx bounds the start alone; the control plane runs until Stop.
@@ -107,10 +106,7 @@ func start(ctx context.Context, config Config) (_ *Cluster, err error) {
 			err = errors.Join(err, c.Stop())
 		}
 	}()
-	if c.etcd, err = StartProcess(ctx, c.etcdProcess()); err != nil {
-		return nil, err
-	}
-	if c.apiServer, err = StartProcess(ctx, c.apiServerProcess()); err != nil {
+	if err := c.startStorage(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.install(ctx); err != nil {
@@ -129,16 +125,29 @@ func start(ctx context.Context, config Config) (_ *Cluster, err error) {
 func newCluster(config Config) (*Cluster, error) {
 	c := &Cluster{config: config, assets: config.Assets}
 	var err error
-	if c.pki, err = newPKI(filepath.Join(config.Dir, "pki")); err != nil {
-		return nil, err
-	}
-	free, err := freePorts(4)
-	if err != nil {
-		return nil, err
-	}
-	c.ports = ports{etcd: free[0], etcdPeer: free[1], apiServer: free[2], controllerManager: free[3]}
-	c.admin, err = c.UserConfig(Admin())
+	c.pki, err = newPKI(filepath.Join(config.Dir, "pki"))
 	return c, err
+}
+
+// startStorage starts etcd and the API server before it.
+func (c *Cluster) startStorage(ctx context.Context) error {
+	var etcdURL string
+	err := OnFreePorts(2, func(at []string) (err error) {
+		etcdURL = "http://" + at[0]
+		c.etcd, err = StartProcess(ctx, c.etcdProcess(etcdURL, "http://"+at[1]))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return OnFreePorts(1, func(at []string) (err error) {
+		c.apiServerAddress = at[0]
+		if c.admin, err = c.UserConfig(Admin()); err != nil {
+			return err
+		}
+		c.apiServer, err = StartProcess(ctx, c.apiServerProcess(etcdURL))
+		return err
+	})
 }
 
 // startControllerManager runs it as an administrator: its controllers then
@@ -150,14 +159,18 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.controllerManager, err = StartProcess(ctx, c.controllerManagerProcess(kubeconfig)); err != nil {
+	err = OnFreePorts(1, func(at []string) (err error) {
+		c.controllerManager, err = StartProcess(ctx, c.controllerManagerProcess(kubeconfig, at[0]))
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	return c.waitForServiceAccount(ctx)
 }
 
 // URL returns the API server's address.
-func (c *Cluster) URL() string { return "https://" + address(c.ports.apiServer) }
+func (c *Cluster) URL() string { return "https://" + c.apiServerAddress }
 
 // CA returns the certificate (PEM) that the API server's certificate is checked with.
 func (c *Cluster) CA() []byte { return c.pki.servers.PEM() }

@@ -2,7 +2,6 @@ package devcluster
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -20,8 +19,7 @@ func (c *Cluster) process(name string, args []string, ready func(context.Context
 	}
 }
 
-func (c *Cluster) etcdProcess() ProcessConfig {
-	client, peer := "http://"+address(c.ports.etcd), "http://"+address(c.ports.etcdPeer)
+func (c *Cluster) etcdProcess(client, peer string) ProcessConfig {
 	return c.process("etcd", []string{
 		"--name=devcluster",
 		"--data-dir=" + filepath.Join(c.config.Dir, "etcd"),
@@ -36,11 +34,11 @@ func (c *Cluster) etcdProcess() ProcessConfig {
 	}, HTTPReady(client+"/readyz", nil))
 }
 
-func (c *Cluster) apiServerProcess() ProcessConfig {
+func (c *Cluster) apiServerProcess(etcdURL string) ProcessConfig {
 	args := []string{
-		"--etcd-servers=http://" + address(c.ports.etcd),
+		"--etcd-servers=" + etcdURL,
 		"--bind-address=127.0.0.1",
-		fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
+		"--secure-port=" + portOf(c.apiServerAddress),
 		// A service must not have an endpoint on the loopback, so there is none.
 		"--advertise-address=127.0.0.1",
 		"--endpoint-reconciler-type=none",
@@ -73,13 +71,13 @@ func (c *Cluster) apiServerProcess() ProcessConfig {
 	return c.process("kube-apiserver", args, HTTPReady(c.URL()+"/readyz", c.pki.servers.PEM()))
 }
 
-func (c *Cluster) controllerManagerProcess(kubeconfig string) ProcessConfig {
+func (c *Cluster) controllerManagerProcess(kubeconfig, address string) ProcessConfig {
 	args := []string{
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,
 		"--bind-address=127.0.0.1",
-		fmt.Sprintf("--secure-port=%d", c.ports.controllerManager),
+		"--secure-port=" + portOf(address),
 		"--tls-cert-file=" + c.pki.server.Cert,
 		"--tls-private-key-file=" + c.pki.server.Key,
 		"--service-account-private-key-file=" + c.pki.accountKey,
@@ -100,7 +98,7 @@ func (c *Cluster) controllerManagerProcess(kubeconfig string) ProcessConfig {
 		"--node-monitor-grace-period=" + c.config.NodeMonitorGracePeriod.String(),
 	}
 	args = append(args, c.config.ControllerManagerArgs...)
-	url := "https://" + address(c.ports.controllerManager) + "/healthz"
+	url := "https://" + address + "/healthz"
 	return c.process("kube-controller-manager", args, HTTPReady(url, c.pki.servers.PEM()))
 }
 

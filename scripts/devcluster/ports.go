@@ -6,49 +6,62 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync/atomic"
 )
 
-// ErrNoPort says that no free port was found.
-var ErrNoPort = errors.New("no free port")
+var (
+	// ErrNoPort says that no free port was found.
+	ErrNoPort = errors.New("no free port")
+	// ErrPortTaken says that a program found its port in use.
+	ErrPortTaken = errors.New("port taken")
+)
 
-// The ports lie below those the kernel hands out for outgoing connections
-// (from 32768 on Linux), so that none is taken between here and its server's start.
+// The ports lie below those the kernel hands out for outgoing connections (from 32768
+// on Linux, unless set otherwise). Each is handed out once until all were, so that what
+// starts side by side in this process never meets.
 const (
-	firstPort = 20000
-	lastPort  = 31999
+	firstPort  = 20000
+	portsCount = 12000
 )
 
-// FreePort returns a port of 127.0.0.1 that nothing listens on.
-func FreePort() (int, error) {
+var nextPort = func() *atomic.Uint32 {
+	var n atomic.Uint32
+	n.Store(rand.Uint32N(portsCount)) //nolint:gosec // spreads ports, guards nothing
+	return &n
+}()
+
+// OnFreePorts calls start with n different addresses of 127.0.0.1 that nothing listened
+// on a moment ago. Another process may take one before start's program does: where the
+// error wraps ErrPortTaken, start is called again with others, three times in all.
+func OnFreePorts(n int, start func(addresses []string) error) error {
+	const tries = 3
+	var err error
+	for range tries {
+		addresses := make([]string, n)
+		for i := range addresses {
+			if addresses[i], err = freeAddress(); err != nil {
+				return err
+			}
+		}
+		if err = start(addresses); !errors.Is(err, ErrPortTaken) {
+			return err
+		}
+	}
+	return err
+}
+
+func freeAddress() (string, error) {
 	const tries = 100
 	for range tries {
-		port := firstPort + rand.IntN(lastPort-firstPort+1) //nolint:gosec // spreads ports, guards nothing
-		listener, err := net.Listen("tcp", address(port))
-		if err == nil {
-			return port, listener.Close()
+		at := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+int(nextPort.Add(1)%portsCount)))
+		if listener, err := net.Listen("tcp", at); err == nil {
+			return at, listener.Close()
 		}
 	}
-	return 0, fmt.Errorf("%w between %d and %d in %d tries", ErrNoPort, firstPort, lastPort, tries)
+	return "", fmt.Errorf("%w in %d tries from %d to %d", ErrNoPort, tries, firstPort, firstPort+portsCount-1)
 }
 
-// freePorts returns n different free ports.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	seen := make(map[int]bool)
-	for len(ports) < n {
-		port, err := FreePort()
-		if err != nil {
-			return nil, err
-		}
-		if !seen[port] {
-			seen[port] = true
-			ports = append(ports, port)
-		}
-	}
-	return ports, nil
-}
-
-// address returns host:port for a port of 127.0.0.1.
-func address(port int) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address) // an address of OnFreePorts
+	return port
 }

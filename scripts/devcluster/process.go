@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -60,7 +61,8 @@ type Process struct {
 
 // StartProcess starts a program and waits until it is ready. ctx bounds the
 // start alone: the program runs until Stop or Kill is called. An error names the log
-// file and wraps ErrNotReady or ErrExited; the program is gone then.
+// file and wraps ErrNotReady or ErrExited, and ErrPortTaken if the log ends with that;
+// the program is gone then.
 func StartProcess(ctx context.Context, config ProcessConfig) (*Process, error) {
 	if config.StartTimeout == 0 {
 		config.StartTimeout = defaultStartTimeout
@@ -74,7 +76,11 @@ func StartProcess(ctx context.Context, config ProcessConfig) (*Process, error) {
 	}
 	if err := p.waitReady(ctx); err != nil {
 		p.Kill()
-		return nil, fmt.Errorf("%s: %w%s", config.Name, err, describeLog(p.LogFile()))
+		log := describeLog(p.LogFile())
+		if strings.Contains(log, syscall.EADDRINUSE.Error()) {
+			err = fmt.Errorf("%w: %w", ErrPortTaken, err)
+		}
+		return nil, fmt.Errorf("%s: %w%s", config.Name, err, log)
 	}
 	return p, nil
 }

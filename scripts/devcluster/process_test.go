@@ -49,6 +49,10 @@ func TestStartProcessFails(t *testing.T) {
 			want: ErrExited, says: []string{"exit status 3", "no such flag", "shell.log"},
 		},
 		{
+			name: "port in use", script: "echo listen tcp 127.0.0.1:1: bind: address already in use; exit 1", ready: refuse,
+			want: ErrPortTaken, says: []string{"exit status 1", "address already in use"},
+		},
+		{
 			name: "never ready", script: "echo waiting; exec sleep 60", ready: refuse,
 			want: ErrNotReady, says: []string{"nobody listens", "shell.log"},
 		},

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,10 +28,11 @@ func (s *Stack) startLauncher(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(3)
-	if err != nil {
-		return err
-	}
+	return devcluster.OnFreePorts(3, func(at []string) error { return s.startLauncherAt(ctx, kubeconfig, at) })
+}
+
+// startLauncherAt starts it on the addresses of gRPC, metrics and health.
+func (s *Stack) startLauncherAt(ctx context.Context, kubeconfig string, ports []string) error {
 	s.GRPCAddress = ports[0]
 	s.LauncherMetrics = "http://" + ports[1] + "/metrics"
 	// The launcher's fit needs the scheduler's configuration, the scheduler the launcher's address.
@@ -76,16 +76,16 @@ func (s *Stack) startLauncher(ctx context.Context) error {
 }
 
 func (s *Stack) startScheduler(ctx context.Context) error {
-	ports, err := freePorts(1)
-	if err != nil {
-		return err
-	}
-	_, port, err := net.SplitHostPort(ports[0])
+	return devcluster.OnFreePorts(1, func(at []string) error { return s.startSchedulerAt(ctx, at[0]) })
+}
+
+func (s *Stack) startSchedulerAt(ctx context.Context, address string) error {
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
 	kubeconfig := s.schedulerKubeconfig()
-	s.SchedulerMetrics = "https://" + ports[0] + "/metrics"
+	s.SchedulerMetrics = "https://" + address + "/metrics"
 	s.Scheduler, err = devcluster.StartProcess(ctx, devcluster.ProcessConfig{
 		Name: "slipway-scheduler", Path: filepath.Join(s.cfg.Bin, "slipway-scheduler"),
 		Args: []string{
@@ -94,7 +94,7 @@ func (s *Stack) startScheduler(ctx context.Context) error {
 			// A failed attempt need not wait until the API server has noted it.
 			"--feature-gates", "SchedulerAsyncAPICalls=true",
 		},
-		LogDir: s.Logs(), Ready: devcluster.HTTPReady("https://"+ports[0]+"/healthz", nil), StartTimeout: startTimeout,
+		LogDir: s.Logs(), Ready: devcluster.HTTPReady("https://"+address+"/healthz", nil), StartTimeout: startTimeout,
 	})
 	return err
 }
@@ -160,16 +160,4 @@ func (s *Stack) writeSchedulerConfig() error {
 		return err
 	}
 	return os.WriteFile(s.schedulerConfig(), raw, 0o600)
-}
-
-func freePorts(n int) ([]string, error) {
-	var addresses []string
-	for range n {
-		port, err := devcluster.FreePort()
-		if err != nil {
-			return nil, err
-		}
-		addresses = append(addresses, "127.0.0.1:"+strconv.Itoa(port))
-	}
-	return addresses, nil
 }
