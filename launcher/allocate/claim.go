@@ -76,11 +76,11 @@ func (v *view) explain(unplaced []fit.Unplaced) []fit.Unplaced {
 	for i, u := range unplaced {
 		switch {
 		case len(v.templates) > 0:
-			unplaced[i].Reason = strings.Join(append([]string{u.Reason}, v.unusable...), "; ")
+			unplaced[i].Reasons = append(u.Reasons, v.unusable...)
 		case len(v.unusable) > 0:
-			unplaced[i].Reason = strings.Join(v.unusable, "; ")
+			unplaced[i].Reasons = v.unusable
 		default:
-			unplaced[i].Reason = "there is no NodePool"
+			unplaced[i].Reasons = []string{"there is no NodePool"}
 		}
 	}
 	return unplaced

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/slipway-dev/slipway/launcher/fit"
 )
 
 // stage is a step in the life of a pod, as labelled in slipway_pod_stage_seconds.
@@ -69,11 +71,11 @@ func (m *metrics) batch(pods int, open time.Duration) {
 	m.batchOpen.Observe(open.Seconds())
 }
 
-func (m *metrics) planned(fit, pack time.Duration, price, bound float64) {
-	m.fitSeconds.Observe(fit.Seconds())
-	m.packSeconds.Observe(pack.Seconds())
-	m.planPrice.Set(price)
-	m.planBound.Set(bound)
+func (m *metrics) planned(p *fit.Plan) {
+	m.fitSeconds.Observe((p.Took.Fit + p.Took.Verify).Seconds())
+	m.packSeconds.Observe(p.Took.Pack.Seconds())
+	m.planPrice.Set(p.Price)
+	m.planBound.Set(p.LowerBound)
 }
 
 // progress observes the stages that a pod's reservation has just reached.

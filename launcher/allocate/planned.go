@@ -1,6 +1,7 @@
 package allocate
 
 import (
+	"strings"
 	"time"
 )
 
@@ -26,8 +27,9 @@ func (l *loop) planned(r result) {
 	}
 	for _, u := range r.unplaced {
 		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {
-			l.refuse(e, u.Reason, now)
-			l.log.Info("pod is unlaunchable", "pod", e.Pod, "reason", u.Reason)
+			reason := strings.Join(u.Reasons, "; ")
+			l.refuse(e, reason, now)
+			l.log.Info("pod is unlaunchable", "pod", e.Pod, "reason", reason)
 		}
 	}
 	for uid, reason := range r.failed {

@@ -19,7 +19,6 @@ import (
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/fit"
-	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
 // job is work for the planner; one of its fields is set.
@@ -122,34 +121,21 @@ func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1
 	if err != nil {
 		return nil, nil, err
 	}
-	space, err := engine.NewSpace(ctx, fit.Input{
+	plan, err := engine.Plan(ctx, fit.Input{
 		Pods: pods, Nodes: view.nodes, Templates: view.templates, DaemonSets: view.daemonSets,
 		Budget: view.budget, Alternatives: p.cfg.Alternatives,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	fitted := time.Now()
-	var planned []fit.Planned
-	var price, bound float64
-	// A pod may fit only once another of its batch has its place (pod affinity): plan
-	// on while that places any.
-	for {
-		plan := pack.Pack(space.Problem())
-		if len(plan.Nodes) == 0 {
-			break
-		}
-		planned = append(planned, space.Planned(plan)...)
-		price, bound = price+plan.Price, bound+plan.LowerBound
-	}
-	unplaced := view.explain(space.Unplaced())
-	p.metrics.planned(fitted.Sub(start), time.Since(fitted), price, bound)
-	decided := make([]*v1alpha1.NodeClaim, 0, len(planned))
-	for _, n := range planned {
+	unplaced := view.explain(plan.Unplaced)
+	p.metrics.planned(plan)
+	decided := make([]*v1alpha1.NodeClaim, 0, len(plan.Nodes))
+	for _, n := range plan.Nodes {
 		decided = append(decided, view.claim(n))
 	}
 	p.log.Info("planned", "pods", len(pods), "nodeclaims", len(decided), "types", summary(decided),
-		"pricePerHour", dollars(price), "lowerBound", dollars(bound), "unplaced", len(unplaced),
+		"pricePerHour", dollars(plan.Price), "lowerBound", dollars(plan.LowerBound), "unplaced", len(unplaced),
 		"took", time.Since(start).Round(time.Millisecond))
 	return decided, unplaced, nil
 }

@@ -20,7 +20,6 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/slipway-dev/slipway/launcher/fit"
-	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
 // newEngine builds an engine from the configuration that is shipped.
@@ -167,37 +166,32 @@ func existing(name, zone string, on ...*corev1.Pod) *framework.NodeInfo {
 func run(t *testing.T, engine *fit.Engine, in fit.Input) string {
 	t.Helper()
 	in.Alternatives = 4
-	space, err := engine.NewSpace(t.Context(), in)
+	plan, err := engine.Plan(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	for {
-		plan := pack.Pack(space.Problem())
-		if len(plan.Nodes) == 0 {
-			break
-		}
-		for _, n := range space.Planned(plan) {
-			fmt.Fprintf(&out, "%s:", label(in, n.Templates[0]))
-			counts, order := map[string]int{}, []string{}
-			for _, p := range n.Pods {
-				if counts[p.Labels["app"]]++; counts[p.Labels["app"]] == 1 {
-					order = append(order, p.Labels["app"])
-				}
+	for _, n := range plan.Nodes {
+		fmt.Fprintf(&out, "%s:", label(in, n.Templates[0]))
+		counts, order := map[string]int{}, []string{}
+		for _, p := range n.Pods {
+			if counts[p.Labels["app"]]++; counts[p.Labels["app"]] == 1 {
+				order = append(order, p.Labels["app"])
 			}
-			for _, app := range order {
-				fmt.Fprintf(&out, " %d×%s", counts[app], app)
-			}
-			out.WriteString("\n")
 		}
-		if plan.Price < plan.LowerBound-1e-9 {
-			t.Errorf("price %v is below the bound %v", plan.Price, plan.LowerBound)
+		for _, app := range order {
+			fmt.Fprintf(&out, " %d×%s", counts[app], app)
 		}
+		out.WriteString("\n")
+	}
+	if plan.Price < plan.LowerBound-1e-9 {
+		t.Errorf("price %v is below the bound %v", plan.Price, plan.LowerBound)
 	}
 	said := map[string]int{}
-	for _, u := range space.Unplaced() {
-		if said[u.Reason]++; said[u.Reason] == 1 {
-			fmt.Fprintf(&out, "none: %s: %s\n", u.Pod.Labels["app"], u.Reason)
+	for _, u := range plan.Unplaced {
+		reason := strings.Join(u.Reasons, "; ")
+		if said[reason]++; said[reason] == 1 {
+			fmt.Fprintf(&out, "none: %s: %s\n", u.Pod.Labels["app"], reason)
 		}
 	}
 	return out.String()

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -24,6 +24,8 @@ type Input struct {
 	Pods []*corev1.Pod
 	// Nodes that exist or are on their way, with the pods that are or will be on them.
 	Nodes []*framework.NodeInfo
+	// Open names the Nodes whose room may be used before anything is bought.
+	Open sets.Set[string]
 	// Templates that may be bought.
 	Templates  []Template
 	DaemonSets []*appsv1.DaemonSet
@@ -67,8 +69,8 @@ type shape struct {
 	refusal  string // the latest reason a node refused a pod
 }
 
-// NewSpace sets up the simulation.
-func (e *Engine) NewSpace(ctx context.Context, in Input) (*Space, error) {
+// newSpace sets up the simulation.
+func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 	s := &Space{ctx: ctx, engine: e, input: in}
 	log := klog.FromContext(ctx)
 	e.lister.reset()
@@ -159,8 +161,8 @@ func (s *Space) capacity(t int) pack.Vector {
 	return v
 }
 
-// Problem presents the pods that still wait to package pack.
-func (s *Space) Problem() pack.Problem {
+// problem presents the pods that still wait to package pack.
+func (s *Space) problem() pack.Problem {
 	p := pack.Problem{
 		Fits:         func(sh, t int) bool { return s.shapes[sh].fits[t] },
 		Constraints:  s,
@@ -175,17 +177,8 @@ func (s *Space) Problem() pack.Problem {
 	return p
 }
 
-// Planned is a node to buy.
-type Planned struct {
-	// Templates that hold the pods, the chosen one first.
-	Templates []int
-	Pods      []*corev1.Pod
-	// Requests of the pods and of the DaemonSets.
-	Requests corev1.ResourceList
-}
-
-// Planned translates a plan for this Space's latest Problem.
-func (s *Space) Planned(plan pack.Plan) []Planned {
+// planned translates a plan for this Space's latest problem.
+func (s *Space) planned(plan pack.Plan) []Planned {
 	var nodes []Planned
 	for _, n := range plan.Nodes {
 		node := n.Node.(*node)
@@ -199,22 +192,16 @@ func (s *Space) Planned(plan pack.Plan) []Planned {
 	return nodes
 }
 
-// Unplaced is a pod without a place.
-type Unplaced struct {
-	Pod    *corev1.Pod
-	Reason string
-}
-
-// Unplaced lists the pods that still wait, each with the reason.
-func (s *Space) Unplaced() []Unplaced {
+// unplaced lists the pods that still wait, each with the reason.
+func (s *Space) unplaced() []Unplaced {
 	var left []Unplaced
 	for i, sh := range s.shapes {
 		if len(sh.waiting) == 0 {
 			continue
 		}
-		reason := s.reason(i)
+		reasons := s.reasons(i)
 		for _, pod := range sh.waiting {
-			left = append(left, Unplaced{pod, reason})
+			left = append(left, Unplaced{pod, reasons})
 		}
 	}
 	return left
@@ -259,17 +246,17 @@ func priority(pod *corev1.Pod) int32 {
 	return *pod.Spec.Priority
 }
 
-// reason says, pool by pool, why a shape found no place.
-func (s *Space) reason(i int) string {
+// reasons says, pool by pool, why a shape found no place.
+func (s *Space) reasons(i int) []string {
 	sh := s.shapes[i]
 	if sh.rejected != "" {
-		return sh.rejected
+		return []string{sh.rejected}
 	}
 	if sh.state == nil {
 		s.prefilter(sh)
 	}
 	if len(s.templates) == 0 {
-		return "no NodePool has an offering that is available"
+		return []string{"no NodePool has an offering that is available"}
 	}
 	var pools []string
 	byPool := map[string][]int{}
@@ -283,5 +270,5 @@ func (s *Space) reason(i int) string {
 	for _, pool := range pools {
 		reasons = append(reasons, fmt.Sprintf("nodepool %s: %s", pool, s.reasonInPool(sh, byPool[pool])))
 	}
-	return strings.Join(reasons, "; ")
+	return reasons
 }
