@@ -164,15 +164,15 @@ func (s *Space) capacity(t int) pack.Vector {
 // problem presents the pods that still wait to package pack.
 func (s *Space) problem() pack.Problem {
 	p := pack.Problem{
-		Fits:         func(sh, t int) bool { return s.shapes[sh].fits[t] },
+		Fits:         func(class, kind int) bool { return s.shapes[class].fits[kind] },
 		Constraints:  s,
 		Alternatives: s.input.Alternatives,
 	}
-	for _, sh := range s.shapes {
-		p.Shapes = append(p.Shapes, pack.Shape{Requests: sh.requests, Count: len(sh.waiting), Priority: priority(sh.sample)})
+	for i, sh := range s.shapes {
+		p.Shapes = append(p.Shapes, pack.Shape{Requests: sh.requests, Count: len(sh.waiting), Priority: priority(sh.sample), Class: i})
 	}
 	for t, tmpl := range s.templates {
-		p.Offerings = append(p.Offerings, pack.Offering{Capacity: s.capacity(t), Price: tmpl.Price, Tier: tmpl.Tier})
+		p.Offerings = append(p.Offerings, pack.Offering{Capacity: s.capacity(t), Price: tmpl.Price, Tier: tmpl.Tier, Kind: t, Type: t})
 	}
 	return p
 }

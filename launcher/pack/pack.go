@@ -23,82 +23,13 @@ import (
 	"slices"
 )
 
-// Vector holds amounts of resources, in base units, in one order for a whole Problem.
-type Vector []int64
-
-// Shape is a kind of pod: Count interchangeable pods that request the same.
-type Shape struct {
-	Requests Vector
-	Count    int
-	// Priority: shapes of higher priority are filled first.
-	Priority int32
-}
-
-// Offering is something that can be bought any number of times.
-type Offering struct {
-	// Capacity is what pods can use: allocatable less what the node's own pods take.
-	Capacity Vector
-	Price    float64 // US dollars per hour, > 0
-	// Tier: offerings of a lower tier are only used for pods that no offering of a higher one holds.
-	Tier int32
-}
-
-// Problem is what to pack.
-type Problem struct {
-	Shapes    []Shape
-	Offerings []Offering
-	// Fits tells whether one pod of the shape may run on an empty node of the offering.
-	Fits func(shape, offering int) bool
-	// Constraints has the last word on every pod.
-	Constraints Constraints
-	// Alternatives bounds how many offerings a node lists, the chosen one included.
-	Alternatives int
-}
-
-// Constraints simulates nodes. What it accepts is certain to be accepted in real life.
-type Constraints interface {
-	// Open starts an empty node; nil when no more nodes of the offering may be bought (limits).
-	Open(offering int) Node
-}
-
-// Node is a simulated node.
-type Node interface {
-	// Add puts up to n pods of a shape on the node and returns how many it took.
-	Add(shape, n int) int
-	// Holds tells whether the node with its pods could as well be of another offering.
-	Holds(offering int) bool
-	// Discard takes the node and its pods back.
-	Discard()
-}
-
-// Plan is what to buy.
-type Plan struct {
-	Nodes []PlannedNode
-	// Unplaced counts, by shape, the pods that found no place.
-	Unplaced []int
-	// Price of all nodes and LowerBound of any plan for the placed pods, in dollars per hour.
-	Price, LowerBound float64
-}
-
-// PlannedNode is one node to buy.
-type PlannedNode struct {
-	// Offerings that hold the pods, the chosen one first, then by price.
-	Offerings []int
-	// Pods on the node, by shape.
-	Pods []ShapeCount
-	// Node is the simulated node, for the caller's bookkeeping.
-	Node Node
-}
-
-// ShapeCount is a number of pods of one shape.
-type ShapeCount struct{ Shape, Count int }
-
 // tries bounds how many offerings are opened for real to choose one node.
 const tries = 6
 
 // Pack returns a plan that places as many pods as the constraints allow.
 func Pack(p Problem) Plan {
 	k := newPacker(p)
+	k.fillRooms()
 	for _, tier := range k.tiers() {
 		for k.openBest(tier) {
 		}
@@ -115,8 +46,9 @@ type packer struct {
 	shut  []bool // offering → no more can be bought
 	// most is how many pods of a shape the last node took: it keeps arithmetic honest
 	// about anti-affinity and the like, and only steers, since nodes are offered all.
-	most  []int
-	nodes []PlannedNode
+	most   []int
+	nodes  []PlannedNode
+	reused []RoomPods
 }
 
 func newPacker(p Problem) *packer {
@@ -133,8 +65,8 @@ func newPacker(p Problem) *packer {
 		k.most[s] = shape.Count
 	}
 	for t := range p.Offerings {
-		for s := range p.Shapes {
-			if p.Fits(s, t) {
+		for s, shape := range p.Shapes {
+			if p.Offerings[t].Capacity.holds(shape.Requests) > 0 && p.Fits(shape.Class, p.Offerings[t].Kind) {
 				k.fits[t] = append(k.fits[t], s)
 			}
 		}
@@ -157,6 +89,28 @@ func (k *packer) sortBestPaid(t int) {
 			cmp.Compare(share[b], share[a]),
 		)
 	})
+}
+
+// fillRooms puts what fits into the rooms.
+func (k *packer) fillRooms() {
+	for i, room := range k.Rooms {
+		free := slices.Clone(room.Free)
+		var pods []ShapeCount
+		for s, shape := range k.Shapes {
+			n := min(k.left[s], free.holds(shape.Requests))
+			if n <= 0 || !room.Fits(s) {
+				continue
+			}
+			if n = room.Node.Add(s, n); n > 0 {
+				k.left[s] -= n
+				free.subtract(shape.Requests, n)
+				pods = append(pods, ShapeCount{s, n})
+			}
+		}
+		if len(pods) > 0 {
+			k.reused = append(k.reused, RoomPods{i, pods})
+		}
+	}
 }
 
 // tiers lists the offerings' tiers, highest first.
@@ -345,7 +299,7 @@ func (k *packer) keep(t int, node Node, fill []ShapeCount) {
 
 // plan adds the alternatives to every node and sums up.
 func (k *packer) plan() Plan {
-	plan := Plan{Nodes: k.nodes, Unplaced: k.left}
+	plan := Plan{Nodes: k.nodes, Reused: k.reused, Unplaced: k.left}
 	byPrice := make([]int, len(k.Offerings))
 	for t := range byPrice {
 		byPrice[t] = t
@@ -371,9 +325,10 @@ func (k *packer) alternatives(n *PlannedNode, byPrice []int) []int {
 		used.subtract(k.Shapes[f.Shape].Requests, -f.Count)
 	}
 	var others []int
+	types := map[int]bool{k.Offerings[n.Offerings[0]].Type: true}
 	for _, t := range byPrice {
-		if len(others)+1 >= k.Alternatives {
-			break
+		if !types[k.Offerings[t].Type] && len(types) >= k.Alternatives {
+			continue
 		}
 		if t == n.Offerings[0] || k.Offerings[t].Tier != k.Offerings[n.Offerings[0]].Tier ||
 			k.Offerings[t].Capacity.holds(used) < 1 {
@@ -381,6 +336,7 @@ func (k *packer) alternatives(n *PlannedNode, byPrice []int) []int {
 		}
 		if n.Node.Holds(t) {
 			others = append(others, t)
+			types[k.Offerings[t].Type] = true
 		}
 	}
 	return others

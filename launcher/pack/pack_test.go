@@ -59,6 +59,7 @@ func problem(t *testing.T, seed uint64, perNode int) pack.Problem {
 	for _, cpus := range []int64{2, 4, 8, 16, 32, 64} {
 		for _, ratio := range []int64{2, 4, 8} {
 			p.Offerings = append(p.Offerings, pack.Offering{
+				Type:     len(p.Offerings),
 				Capacity: pack.Vector{cpus * 1000, cpus * ratio * 1024},
 				Price:    float64(cpus) * (0.03 + 0.004*float64(ratio)) * (0.9 + 0.2*r.Float64()),
 			})

@@ -34,8 +34,8 @@ func worthAt(p Problem, a, b int, share float64) (worth []float64, bound float64
 	worth = make([]float64, len(p.Shapes))
 	for s, shape := range p.Shapes {
 		first := true
-		for t, o := range p.Offerings {
-			if !p.Fits(s, t) {
+		for _, o := range p.Offerings {
+			if o.Capacity.holds(shape.Requests) < 1 || !p.Fits(shape.Class, o.Kind) {
 				continue
 			}
 			w := o.Price * (share*ratio(shape.Requests, o.Capacity, a) + (1-share)*ratio(shape.Requests, o.Capacity, b))
