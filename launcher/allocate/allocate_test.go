@@ -204,7 +204,7 @@ func TestReserveIsIdempotentAndBounded(t *testing.T) {
 
 func claimFor(name string, pods ...string) *v1alpha1.NodeClaim {
 	c := &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	c.Spec.Offerings = []v1alpha1.AcceptedOffering{{InstanceType: "t3.medium", Zone: "a", CapacityType: "on-demand", Price: priceQuantity(0.0416)}}
+	c.Spec.Offerings = []v1alpha1.AcceptedOffering{{InstanceType: "t3.medium", Zone: "a", CapacityType: "on-demand", Price: *resource.NewScaledQuantity(41_600, resource.Micro)}}
 	for _, p := range pods {
 		c.Spec.Pods = append(c.Spec.Pods, v1alpha1.ReservedPod{UID: types.UID(p), Namespace: "default", Name: p})
 	}
@@ -347,42 +347,33 @@ func TestSlowWatcherIsCutOff(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
-	capacity := func(cpu string) corev1.ResourceList {
-		return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}
+func TestCapacityOf(t *testing.T) {
+	capacity := func(cpu, memory string) corev1.ResourceList {
+		return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
 	}
-	template := func(cpu string) fit.Template {
-		return fit.Template{Pool: "p", Node: &corev1.Node{Status: corev1.NodeStatus{Capacity: capacity(cpu)}}}
+	v := &view{types: map[string]offering.Type{"c": {Capacity: capacity("4", "8Gi")}, "r": {Capacity: capacity("2", "16Gi")}}}
+	claim := func(change func(*v1alpha1.NodeClaim)) *v1alpha1.NodeClaim {
+		c := claimFor("c1")
+		c.Spec.Offerings = []v1alpha1.AcceptedOffering{{InstanceType: "c"}, {InstanceType: "r"}}
+		change(c)
+		return c
 	}
-	v := &view{
-		templates: []fit.Template{template("2"), template("4"), template("2")},
-		types:     map[string]offering.Type{"t3.medium": {Capacity: capacity("2")}, "large": {Capacity: capacity("4")}},
-	}
-	pools := []v1alpha1.NodePool{{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.NodePoolSpec{Limits: corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse("8"), resourceNodes: resource.MustParse("3"),
-	}}}}
-	unlaunched := claimFor("c1")
-	unlaunched.Spec.NodePool = "p"
-	unlaunched.Spec.Offerings = append(unlaunched.Spec.Offerings, v1alpha1.AcceptedOffering{InstanceType: "large"})
-	l := newLimits(pools, v, []*v1alpha1.NodeClaim{unlaunched})
-	if err := l.Take(0); err != nil { // 4 of the claim that may become large, and 2
-		t.Fatal(err)
-	}
-	if err := l.Take(1); err == nil || err.Error() != "its limit of 8 cpu is reached" {
-		t.Errorf("Take of a node that is too large: %v", err)
-	}
-	if err := l.Take(2); err != nil {
-		t.Error(err)
-	}
-	if err := l.Take(2); err == nil {
-		t.Error("a fourth node was allowed")
-	}
-	l.Give(2)
-	if err := l.Take(2); err != nil {
-		t.Error(err)
-	}
-	if diff := cmp.Diff([]int{0, 2}, l.within([]int{0, 1, 2})); diff != "" {
-		t.Errorf("alternatives (-want +got):\n%s", diff)
+	for _, tt := range []struct {
+		name  string
+		claim *v1alpha1.NodeClaim
+		want  corev1.ResourceList
+	}{
+		{"not launched: the most of each", claim(func(*v1alpha1.NodeClaim) {}), capacity("4", "16Gi")},
+		{"launched", claim(func(c *v1alpha1.NodeClaim) { c.Status.InstanceType = "r" }), capacity("2", "16Gi")},
+		{"launched as a type that is no longer known", claim(func(c *v1alpha1.NodeClaim) {
+			c.Status.InstanceType, c.Status.Allocatable = "gone", capacity("1", "1Gi")
+		}), capacity("1", "1Gi")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, v.capacityOf(tt.claim)); diff != "" {
+				t.Errorf("capacity (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

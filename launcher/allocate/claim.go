@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apiserver/pkg/storage/names"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -16,7 +15,7 @@ import (
 
 // claim turns a planned node into the NodeClaim that records it.
 func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
-	pool := v.offers[n.Templates[0]].pool
+	pool := v.budget.Offers[n.Templates[0]].Pool
 	template := pool.Spec.Template.Spec
 	claim := &v1alpha1.NodeClaim{}
 	claim.Name = names.SimpleNameGenerator.GenerateName(pool.Name + "-")
@@ -35,18 +34,13 @@ func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
 		claim.Spec.Labels = map[string]string{}
 	}
 	claim.Spec.Labels[v1alpha1.LabelNodePool] = pool.Name
-	for _, t := range v.budget.within(n.Templates) {
-		claim.Spec.Offerings = append(claim.Spec.Offerings, v.offers[t].offering)
+	for _, t := range v.budget.Within(n.Templates) {
+		claim.Spec.Offerings = append(claim.Spec.Offerings, v.budget.Offers[t].Accepted())
 	}
 	for _, pod := range n.Pods {
 		claim.Spec.Pods = append(claim.Spec.Pods, v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name})
 	}
 	return claim
-}
-
-// priceQuantity keeps a price to a millionth of a dollar.
-func priceQuantity(price float64) resource.Quantity {
-	return *resource.NewScaledQuantity(int64(price*1e6+0.5), resource.Micro)
 }
 
 // summary counts claims by their cheapest type, for people.

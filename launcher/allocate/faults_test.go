@@ -160,7 +160,7 @@ func TestLongReasonsAreCut(t *testing.T) {
 // TestDrainingClaimCounts: an instance that is on its way out still is one.
 func TestDrainingClaimCounts(t *testing.T) {
 	limited := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.NodePoolSpec{
-		Limits: corev1.ResourceList{resourceNodes: resource.MustParse("1")},
+		Limits: corev1.ResourceList{"nodes": resource.MustParse("1")},
 	}}
 	l := newLoop(t, waiting("a"), limited)
 	draining := claimFor("c")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
 // job is work for the planner; one of its fields is set.
@@ -65,6 +66,7 @@ type planner struct {
 	cfg     Config
 	metrics *metrics
 	log     logr.Logger
+	offers  offering.OfferCache
 }
 
 func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- result) {

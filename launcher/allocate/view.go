@@ -25,18 +25,11 @@ import (
 type view struct {
 	nodes      []*framework.NodeInfo
 	templates  []fit.Template
-	offers     []offer                  // beside templates
 	types      map[string]offering.Type // all that are known, for sale or not
 	daemonSets []*appsv1.DaemonSet
-	budget     *limits
+	budget     offering.Budget // its offers are beside templates
 	// unusable says why nothing of a pool may be bought at the moment, pool by pool.
 	unusable []string
-}
-
-// offer says what a template stands for.
-type offer struct {
-	pool     *v1alpha1.NodePool
-	offering v1alpha1.AcceptedOffering
 }
 
 // look gathers what exists, what is on its way and what may be bought.
@@ -53,7 +46,10 @@ func (p *planner) look(ctx context.Context, claims, leaving []*v1alpha1.NodeClai
 			v.unusable = append(v.unusable, "nodepool "+pool.Name+": "+why)
 		}
 	}
-	v.budget = newLimits(pools.Items, v, append(slices.Clone(claims), leaving...))
+	v.budget.Limits = offering.NewLimits(pools.Items)
+	for _, c := range append(slices.Clone(claims), leaving...) {
+		v.budget.Limits.Count(c.Spec.NodePool, v.capacityOf(c))
+	}
 	var daemonSets appsv1.DaemonSetList
 	if err := p.cfg.Client.List(ctx, &daemonSets); err != nil {
 		return nil, fmt.Errorf("list daemonsets: %w", err)
@@ -76,40 +72,30 @@ func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool)
 	if err != nil {
 		return err.Error()
 	}
-	matcher, err := v1alpha1.CompileRequirements(pool.EffectiveRequirements())
-	if err != nil {
-		return err.Error()
-	}
 	ctx, cancel := context.WithTimeout(ctx, typesTimeout)
 	defer cancel()
 	instanceTypes, err := p.cfg.Catalog.Types(ctx, class)
 	if err != nil {
 		return "instance types are not known: " + err.Error()
 	}
-	before, sold := len(v.templates), 0
 	for _, t := range instanceTypes {
 		v.types[t.Name] = t
-		for _, o := range t.Offerings {
-			node := templateNode(pool, t, o)
-			switch {
-			case o.Price <= 0 || !matcher.Match(node.Labels):
-			case !o.Available:
-				sold++
-			default:
-				v.templates = append(v.templates, fit.Template{Node: node, Price: o.Price, Tier: pool.Spec.Weight, Pool: pool.Name})
-				v.offers = append(v.offers, offer{pool, v1alpha1.AcceptedOffering{
-					InstanceType: t.Name, Zone: o.Zone, CapacityType: o.CapacityType, Price: priceQuantity(o.Price),
-				}})
-			}
-		}
 	}
-	if len(v.templates) > before {
-		return ""
+	offers, err := p.offers.Of(pool, instanceTypes)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(offers.Available) > 0:
+	case offers.SoldOut > 0:
+		return fmt.Sprintf("EC2 has no capacity for any of its %d offerings at the moment", offers.SoldOut)
+	default:
+		return "no offering matches its requirements"
 	}
-	if sold > 0 {
-		return fmt.Sprintf("EC2 has no capacity for any of its %d offerings at the moment", sold)
+	v.budget.Offers = append(v.budget.Offers, offers.Available...)
+	for _, o := range offers.Available {
+		v.templates = append(v.templates, fit.Template{Node: o.Node, Price: o.Price, Tier: pool.Spec.Weight, Pool: pool.Name})
 	}
-	return "no offering matches its requirements"
+	return ""
 }
 
 // classOf reads the pool's class; nil stands for the defaults.
@@ -126,22 +112,6 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 		return nil, fmt.Errorf("EC2NodeClass %s is not ready: %s", ref.Name, c.Message)
 	}
 	return class, nil
-}
-
-// templateNode is the node an offering would become. Startup taints are left out: they
-// go before pods come.
-func templateNode(pool *v1alpha1.NodePool, t offering.Type, o offering.Offering) *corev1.Node {
-	node := &corev1.Node{}
-	node.Labels = make(map[string]string, len(t.Labels)+len(pool.Spec.Template.Metadata.Labels)+4)
-	maps.Copy(node.Labels, t.Labels)
-	maps.Copy(node.Labels, pool.Spec.Template.Metadata.Labels)
-	node.Labels[corev1.LabelTopologyZone] = o.Zone
-	node.Labels[v1alpha1.LabelCapacityType] = o.CapacityType
-	node.Labels[v1alpha1.LabelNodePool] = pool.Name
-	node.Annotations = pool.Spec.Template.Metadata.Annotations
-	node.Spec.Taints = pool.Spec.Template.Spec.Taints
-	node.Status.Capacity, node.Status.Allocatable = t.Capacity, t.Allocatable
-	return node
 }
 
 // addNodes adds what exists and what is on its way, each with the pods reserved for it.
@@ -199,4 +169,24 @@ func (v *view) nodeInfo(claim *v1alpha1.NodeClaim) *framework.NodeInfo {
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
 	return info
+}
+
+// capacityOf is the most a claim's node can have: a claim that is not launched yet counts
+// as the largest node it accepts.
+func (v *view) capacityOf(c *v1alpha1.NodeClaim) corev1.ResourceList {
+	if t := c.Status.InstanceType; t != "" {
+		if known, ok := v.types[t]; ok {
+			return known.Capacity
+		}
+		return c.Status.Allocatable
+	}
+	most := corev1.ResourceList{}
+	for _, o := range c.Spec.Offerings {
+		for name, q := range v.types[o.InstanceType].Capacity {
+			if have := most[name]; q.Cmp(have) > 0 {
+				most[name] = q
+			}
+		}
+	}
+	return most
 }

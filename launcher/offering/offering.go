@@ -18,6 +18,8 @@ type Type struct {
 	Capacity    corev1.ResourceList
 	Allocatable corev1.ResourceList
 	Offerings   []Offering
+	// Current is whether AWS calls the type a current generation.
+	Current bool
 }
 
 // Offering is one instance type in one zone at one capacity type.

@@ -59,7 +59,7 @@ func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet,
 			continue
 		}
 		t, known := table[o.InstanceType]
-		img, hasImage := imageFor(r.images, t)
+		img, hasImage := imageFor(r.images, t.Hardware)
 		subnetID, hasSubnet := roomiest(r.subnets, o.Zone)
 		switch {
 		case !known:

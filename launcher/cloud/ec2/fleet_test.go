@@ -29,10 +29,10 @@ var (
 		},
 	}
 	testTable = typeTable{
-		"m5.large":    {name: "m5.large", arch: "amd64"},
-		"m6g.large":   {name: "m6g.large", arch: "arm64"},
-		"g4dn.xlarge": {name: "g4dn.xlarge", arch: "amd64", gpus: 1, gpuMaker: "nvidia"},
-		"trn1.large":  {name: "trn1.large", arch: "amd64", neurons: 1},
+		"m5.large":    {Hardware: Hardware{Name: "m5.large", Arch: "amd64"}},
+		"m6g.large":   {Hardware: Hardware{Name: "m6g.large", Arch: "arm64"}},
+		"g4dn.xlarge": {Hardware: Hardware{Name: "g4dn.xlarge", Arch: "amd64", GPUs: 1, GPUMaker: "NVIDIA"}},
+		"trn1.large":  {Hardware: Hardware{Name: "trn1.large", Arch: "amd64", Neurons: 1}},
 	}
 )
 

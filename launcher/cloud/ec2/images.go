@@ -147,16 +147,16 @@ func rootVolumeGiB(ami types.Image) int64 {
 
 // imageFor chooses the image an instance type is started from: of its architecture,
 // with the drivers its accelerators need; an image selected by id is taken at its word.
-func imageFor(images []image, t typeInfo) (image, bool) {
+func imageFor(images []image, h Hardware) (image, bool) {
 	want := variantStandard
 	switch {
-	case t.gpus > 0 && t.gpuMaker == "nvidia":
+	case h.nvidia():
 		want = variantNvidia
-	case t.neurons > 0:
+	case h.Neurons > 0:
 		want = variantNeuron
 	}
 	i := slices.IndexFunc(images, func(i image) bool {
-		return i.arch == t.arch && (i.variant == want || i.variant == "")
+		return i.arch == h.Arch && (i.variant == want || i.variant == "")
 	})
 	if i < 0 {
 		return image{}, false

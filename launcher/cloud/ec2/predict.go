@@ -1,11 +1,6 @@
 package ec2
 
 import (
-	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -31,6 +26,7 @@ const (
 	reservedMiBBase   = 255
 	evictionMiB       = 100 // memory.available
 
+	al2023RootDevice = "/dev/xvda"
 	defaultRootGiB   = 20 // of the AL2023 image
 	fileSystemMiB    = 80 // partition table and file system of the root volume
 	reservedDiskGiB  = 1
@@ -47,27 +43,27 @@ const (
 
 type prediction struct{ capacity, allocatable corev1.ResourceList }
 
-// predict works out what a node of the type with a root volume of that size reports.
-func predict(t typeInfo, rootGiB int64) prediction {
-	memory := (t.memoryMiB - ceilDiv(t.memoryMiB*vmOverheadPerMille, 1000)) * miB
+// predict works out what a node of the hardware with a root volume of that size reports.
+func predict(h Hardware, rootGiB int64) prediction {
+	memory := (h.MemoryMiB - ceilDiv(h.MemoryMiB*vmOverheadPerMille, 1000)) * miB
 	disk := rootGiB*giB - fileSystemMiB*miB
-	addressable := t.enis*(t.ipv4PerENI-1) + podsBase
-	pods := min(addressable, podsCap(t.vcpus))
+	addressable := h.ENIs*(h.IPv4PerENI-1) + podsBase
+	pods := min(addressable, podsCap(h.VCPUs))
 
 	// nodeadm reserves memory for every pod the addresses allow, capped or not.
 	reservedMemory := (reservedMiBPerPod*addressable + reservedMiBBase + evictionMiB) * miB
 	reservedDisk := reservedDiskGiB*giB + ceilDiv(disk, evictionDiskPart)
 
 	p := prediction{
-		capacity:    resourceList(t.vcpus*1000, memory, disk, pods),
-		allocatable: resourceList(t.vcpus*1000-reservedMilliCPU(t.vcpus), memory-reservedMemory, disk-reservedDisk, pods),
+		capacity:    resourceList(h.VCPUs*1000, memory, disk, pods),
+		allocatable: resourceList(h.VCPUs*1000-reservedMilliCPU(h.VCPUs), memory-reservedMemory, disk-reservedDisk, pods),
 	}
 	// What the vendors' device plugins report. AL2023 has drivers for no other.
-	if t.gpus > 0 && t.gpuMaker == "nvidia" {
-		p.add(resourceNvidiaGPU, t.gpus)
+	if h.nvidia() {
+		p.add(resourceNvidiaGPU, h.GPUs)
 	}
-	if t.neurons > 0 {
-		p.add(resourceNeuron, t.neurons)
+	if h.Neurons > 0 {
+		p.add(resourceNeuron, h.Neurons)
 	}
 	return p
 }
@@ -126,47 +122,4 @@ func rootGiB(spec v1alpha1.EC2NodeClassSpec, img image) int64 {
 		return img.rootGiB
 	}
 	return defaultRootGiB
-}
-
-// labelsOf are the labels every node of the type has.
-func labelsOf(t typeInfo) map[string]string {
-	family, size, _ := strings.Cut(t.name, ".")
-	labels := map[string]string{
-		corev1.LabelArchStable:         t.arch,
-		corev1.LabelOSStable:           string(corev1.Linux),
-		corev1.LabelInstanceTypeStable: t.name,
-		v1alpha1.LabelInstanceFamily:   family,
-		v1alpha1.LabelInstanceSize:     size,
-		v1alpha1.LabelInstanceCPU:      strconv.FormatInt(t.vcpus, 10),
-		v1alpha1.LabelInstanceMemory:   strconv.FormatInt(t.memoryMiB, 10),
-	}
-	if t.hypervisor != "" {
-		labels[v1alpha1.LabelHypervisor] = t.hypervisor
-	}
-	if m := familyParts.FindStringSubmatch(family); m != nil {
-		labels[v1alpha1.LabelInstanceCategory], labels[v1alpha1.LabelInstanceGen] = m[1], m[2]
-	}
-	if t.gpus > 0 {
-		labels[v1alpha1.LabelInstanceGPUName] = t.gpuName
-		labels[v1alpha1.LabelInstanceGPUCount] = fmt.Sprint(t.gpus)
-	}
-	if t.localGB > 0 {
-		labels[v1alpha1.LabelInstanceLocalGB] = fmt.Sprint(t.localGB)
-	}
-	return labels
-}
-
-// familyParts splits a family such as c7gn into category c and generation 7.
-var familyParts = regexp.MustCompile(`^([a-z]+)([0-9]+)`)
-
-// labelValue makes a name such as "Radeon Pro V520" fit for a label.
-func labelValue(s string) string {
-	return strings.Trim(strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
-			return r
-		default:
-			return '-'
-		}
-	}, strings.ToLower(s)), "-_.")
 }

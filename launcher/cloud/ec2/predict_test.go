@@ -22,26 +22,26 @@ func TestPredict(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name                  string
-		typ                   typeInfo
+		typ                   Hardware
 		rootGiB               int64
 		capacity, allocatable map[string]string
 	}{
 		{
 			name: "m5.large", rootGiB: 20,
-			typ: typeInfo{name: "m5.large", vcpus: 2, memoryMiB: 8192, enis: 3, ipv4PerENI: 10},
+			typ: Hardware{Name: "m5.large", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10},
 			// 8192 - ceil(614.4); pods 3*9+2; 11*29+255+100 MiB reserved
 			capacity:    map[string]string{"cpu": "2", "memory": "7577Mi", "ephemeral-storage": "20400Mi", "pods": "29"},
 			allocatable: map[string]string{"cpu": "1930m", "memory": "6903Mi", "ephemeral-storage": "17336Mi", "pods": "29"},
 		},
 		{
 			name: "pods are capped, their reserve is not", rootGiB: 100,
-			typ:         typeInfo{name: "m5.24xlarge", vcpus: 96, memoryMiB: 393216, enis: 15, ipv4PerENI: 50},
+			typ:         Hardware{Name: "m5.24xlarge", VCPUs: 96, MemoryMiB: 393216, ENIs: 15, IPv4PerENI: 50},
 			capacity:    map[string]string{"cpu": "96", "memory": "363724Mi", "ephemeral-storage": "102320Mi", "pods": "250"},
 			allocatable: map[string]string{"cpu": "95690m", "memory": "355262Mi", "ephemeral-storage": "91064Mi", "pods": "250"},
 		},
 		{
 			name: "GPUs", rootGiB: 20,
-			typ: typeInfo{name: "g4dn.12xlarge", vcpus: 48, memoryMiB: 196608, enis: 8, ipv4PerENI: 30, gpus: 4, gpuMaker: "nvidia"},
+			typ: Hardware{Name: "g4dn.12xlarge", VCPUs: 48, MemoryMiB: 196608, ENIs: 8, IPv4PerENI: 30, GPUs: 4, GPUMaker: "NVIDIA"},
 			capacity: map[string]string{
 				"cpu": "48", "memory": "181862Mi", "ephemeral-storage": "20400Mi", "pods": "234", "nvidia.com/gpu": "4"},
 			allocatable: map[string]string{
@@ -96,11 +96,11 @@ func TestRootGiB(t *testing.T) {
 
 func TestLabelsOf(t *testing.T) {
 	for _, tt := range []struct {
-		typ  typeInfo
+		typ  Hardware
 		want map[string]string
 	}{
 		{
-			typeInfo{name: "c7gn.2xlarge", arch: "arm64", vcpus: 8, memoryMiB: 16384, hypervisor: "nitro"},
+			Hardware{Name: "c7gn.2xlarge", Arch: "arm64", VCPUs: 8, MemoryMiB: 16384, Hypervisor: "nitro"},
 			map[string]string{
 				"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux", "node.kubernetes.io/instance-type": "c7gn.2xlarge",
 				"slipway.dev/instance-category": "c", "slipway.dev/instance-family": "c7gn", "slipway.dev/instance-generation": "7",
@@ -109,7 +109,7 @@ func TestLabelsOf(t *testing.T) {
 			},
 		},
 		{
-			typeInfo{name: "p4d.24xlarge", arch: "amd64", vcpus: 96, memoryMiB: 1179648, hypervisor: "nitro", gpus: 8, gpuName: "a100", localGB: 8000},
+			Hardware{Name: "p4d.24xlarge", Arch: "amd64", VCPUs: 96, MemoryMiB: 1179648, Hypervisor: "nitro", GPUs: 8, GPUName: "A100", LocalGB: 8000},
 			map[string]string{
 				"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux", "node.kubernetes.io/instance-type": "p4d.24xlarge",
 				"slipway.dev/instance-category": "p", "slipway.dev/instance-family": "p4d", "slipway.dev/instance-generation": "4",
@@ -119,7 +119,7 @@ func TestLabelsOf(t *testing.T) {
 			},
 		},
 		{
-			typeInfo{name: "u-6tb1.metal", arch: "amd64", vcpus: 448, memoryMiB: 6291456},
+			Hardware{Name: "u-6tb1.metal", Arch: "amd64", VCPUs: 448, MemoryMiB: 6291456},
 			map[string]string{
 				"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux", "node.kubernetes.io/instance-type": "u-6tb1.metal",
 				"slipway.dev/instance-family": "u-6tb1", "slipway.dev/instance-size": "metal",
@@ -127,8 +127,8 @@ func TestLabelsOf(t *testing.T) {
 			},
 		},
 	} {
-		t.Run(tt.typ.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, labelsOf(tt.typ)); diff != "" {
+		t.Run(tt.typ.Name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, tt.typ.labels()); diff != "" {
 				t.Errorf("labels (-want +got):\n%s", diff)
 			}
 		})
@@ -186,11 +186,14 @@ func TestDistill(t *testing.T) {
 		})
 	}
 	got, _ := distill(base(nil))
-	want := typeInfo{
-		name: "m5.large", arch: "amd64", vcpus: 2, memoryMiB: 8192, enis: 3, ipv4PerENI: 10,
-		hypervisor: "nitro", usage: []string{"on-demand", "spot"},
+	want := sold{
+		Hardware: Hardware{
+			Name: "m5.large", Arch: "amd64", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10,
+			Hypervisor: "nitro", Current: true,
+		},
+		usage: []string{"on-demand", "spot"},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(typeInfo{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(sold{})); diff != "" {
 		t.Errorf("distilled (-want +got):\n%s", diff)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -17,24 +16,13 @@ import (
 )
 
 // typeTable is what EC2 says about its instance types, by name.
-type typeTable map[string]typeInfo
+type typeTable map[string]sold
 
-// typeInfo is the part of an instance type's description that matters here.
-type typeInfo struct {
-	name       string
-	arch       string // as in kubernetes.io/arch
-	vcpus      int64
-	memoryMiB  int64 // nominal
-	enis       int64 // of the default network card
-	ipv4PerENI int64
-	gpus       int64
-	gpuName    string
-	gpuMaker   string // lower case
-	neurons    int64  // devices
-	localGB    int64
-	hypervisor string // empty for bare metal
-	usage      []string
-	zones      []string // sorted
+// sold is hardware with how and where it is sold.
+type sold struct {
+	Hardware
+	usage []string // capacity types, sorted
+	zones []string // sorted
 }
 
 // Types lists the instance types that an image of the class runs on, with an offering for every zone the class has a subnet in and every way it can be paid there.
@@ -61,7 +49,7 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 	var list []offering.Type
 	for _, name := range sortedKeys(table) {
 		t := table[name]
-		img, ok := imageFor(r.images, t)
+		img, ok := imageFor(r.images, t.Hardware)
 		if !ok {
 			continue
 		}
@@ -69,23 +57,20 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 		if len(offerings) == 0 {
 			continue
 		}
-		n := predict(t, rootGiB(spec, img))
-		list = append(list, offering.Type{
-			Name: name, Labels: labelsOf(t), Capacity: n.capacity, Allocatable: n.allocatable, Offerings: offerings,
-		})
+		list = append(list, t.Type(rootGiB(spec, img), offerings))
 	}
 	return list, nil
 }
 
 // offeringsOf pairs the zones and the ways to pay; what has no known price is left out.
-func offeringsOf(t typeInfo, zones []string, price prices) []offering.Offering {
+func offeringsOf(t sold, zones []string, price prices) []offering.Offering {
 	var out []offering.Offering
 	for _, zone := range zones {
 		if !slices.Contains(t.zones, zone) {
 			continue
 		}
 		for _, usage := range t.usage {
-			if usd, ok := price.of(t.name, zone, usage); ok {
+			if usd, ok := price.of(t.Name, zone, usage); ok {
 				out = append(out, offering.Offering{Zone: zone, CapacityType: usage, Price: usd, Available: true})
 			}
 		}
@@ -104,7 +89,7 @@ func (p *Provider) describeTypes(ctx context.Context) (typeTable, error) {
 		}
 		for _, i := range page.InstanceTypes {
 			if t, ok := distill(i); ok {
-				table[t.name] = t
+				table[t.Name] = t
 			}
 		}
 	}
@@ -130,13 +115,14 @@ func (p *Provider) describeTypes(ctx context.Context) (typeTable, error) {
 }
 
 // distill takes from a description what matters; false for types that no node can be.
-func distill(i types.InstanceTypeInfo) (typeInfo, bool) {
-	t := typeInfo{name: string(i.InstanceType), hypervisor: string(i.Hypervisor)}
-	if !runsAL2023(i) {
+func distill(i types.InstanceTypeInfo) (sold, bool) {
+	t := sold{Hardware: Hardware{Name: string(i.InstanceType), Hypervisor: string(i.Hypervisor), Current: aws.ToBool(i.CurrentGeneration)}}
+	if i.ProcessorInfo == nil || i.VCpuInfo == nil || i.MemoryInfo == nil || i.NetworkInfo == nil ||
+		!slices.Contains(i.SupportedVirtualizationTypes, types.VirtualizationTypeHvm) || !t.RunsAL2023() {
 		return t, false
 	}
 	for _, a := range i.ProcessorInfo.SupportedArchitectures {
-		t.arch = cmp.Or(t.arch, kubeArch(string(a)))
+		t.Arch = cmp.Or(t.Arch, kubeArch(string(a)))
 	}
 	for _, u := range i.SupportedUsageClasses {
 		switch u {
@@ -147,42 +133,28 @@ func distill(i types.InstanceTypeInfo) (typeInfo, bool) {
 		}
 	}
 	slices.Sort(t.usage)
-	if t.arch == "" || len(t.usage) == 0 {
+	if t.Arch == "" || len(t.usage) == 0 {
 		return t, false
 	}
-	t.vcpus = int64(aws.ToInt32(i.VCpuInfo.DefaultVCpus))
-	t.memoryMiB = aws.ToInt64(i.MemoryInfo.SizeInMiB)
-	t.enis, t.ipv4PerENI = addresses(i.NetworkInfo)
+	t.VCPUs = int64(aws.ToInt32(i.VCpuInfo.DefaultVCpus))
+	t.MemoryMiB = aws.ToInt64(i.MemoryInfo.SizeInMiB)
+	t.ENIs, t.IPv4PerENI = addresses(i.NetworkInfo)
 	if g := i.GpuInfo; g != nil {
 		for _, d := range g.Gpus {
-			t.gpus += int64(aws.ToInt32(d.Count))
-			t.gpuName = cmp.Or(t.gpuName, labelValue(aws.ToString(d.Name)))
-			t.gpuMaker = cmp.Or(t.gpuMaker, strings.ToLower(aws.ToString(d.Manufacturer)))
+			t.GPUs += int64(aws.ToInt32(d.Count))
+			t.GPUName = cmp.Or(t.GPUName, aws.ToString(d.Name))
+			t.GPUMaker = cmp.Or(t.GPUMaker, aws.ToString(d.Manufacturer))
 		}
 	}
 	if n := i.NeuronInfo; n != nil {
 		for _, d := range n.NeuronDevices {
-			t.neurons += int64(aws.ToInt32(d.Count))
+			t.Neurons += int64(aws.ToInt32(d.Count))
 		}
 	}
 	if s := i.InstanceStorageInfo; s != nil {
-		t.localGB = aws.ToInt64(s.TotalSizeInGB)
+		t.LocalGB = aws.ToInt64(s.TotalSizeInGB)
 	}
 	return t, true
-}
-
-// runsAL2023 leaves out types without hardware virtualisation, Xen types that AWS calls
-// a previous generation, and a1, whose first Graviton AL2023 does not run on. A Nitro type
-// that AWS no longer calls current (m5, c5, m6i) is as good as ever.
-// https://docs.aws.amazon.com/linux/al2023/ug/system-requirements.html
-func runsAL2023(i types.InstanceTypeInfo) bool {
-	if i.ProcessorInfo == nil || i.VCpuInfo == nil || i.MemoryInfo == nil || i.NetworkInfo == nil {
-		return false
-	}
-	if !slices.Contains(i.SupportedVirtualizationTypes, types.VirtualizationTypeHvm) || strings.HasPrefix(string(i.InstanceType), "a1.") {
-		return false
-	}
-	return aws.ToBool(i.CurrentGeneration) || aws.ToBool(i.BareMetal) || i.Hypervisor == types.InstanceTypeHypervisorNitro
 }
 
 // addresses returns how many network interfaces the default card takes and how many
