@@ -1,343 +1,212 @@
-// Package pack owns the choice of what to buy: shapes with counts and offerings with
-// prices go in, a plan comes out. It is pure: it knows no Kubernetes client, no clock
-// and no randomness; equal input gives an equal plan.
-//
-// # Method
-//
-// Every shape gets a worth, in dollars per hour and pod, from the dual of the assignment
-// LP (worth.go). The worths are a proven bound: no plan costs less than the worth of its
-// pods. They also tell a good node from a bad one: what a node's pods are worth, divided by
-// the node's price, is at most 1 and says how much of the money is well spent.
-//
-// The plan is built greedily. For every offering an empty node is filled by arithmetic
-// alone, the best-paid shapes first; the offering with the highest worth per price is
-// opened for real, through Constraints, which may accept fewer pods than
-// arithmetic does (spread, anti-affinity, ports, …). When it still is the best, it is kept,
-// and repeated as long as identical nodes can be filled; else the next best is tried.
-// A last, half-empty node thereby right-sizes itself: a small offering that holds the
-// rest has the higher worth per price.
 package pack
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
-// tries bounds how many offerings are opened for real to choose one node.
-const tries = 6
-
-// Pack returns a plan that places as many pods as the constraints allow.
+// Pack returns a plan that places every pod that fits anything and no limit keeps out.
 func Pack(p Problem) Plan {
-	k := newPacker(p)
+	k := newPacker(&p)
 	k.fillRooms()
-	for _, tier := range k.tiers() {
-		for k.openBest(tier) {
-		}
+	inRooms := slices.Clone(k.left)
+	k.buy()
+	if k.limited && k.unfair() {
+		k.startOver(inRooms)
 	}
 	return k.plan()
 }
 
-// packer holds the state of one Pack.
+// packer holds the state of one Pack: the plan as it has become real.
 type packer struct {
-	Problem
-	fits  [][]int // offering → shapes that fit it, best-paid first
-	worth []float64
-	left  []int  // pods yet to be placed, by shape
-	shut  []bool // offering → no more can be bought
-	// most is how many pods of a shape the last node took: it keeps arithmetic honest
-	// about anti-affinity and the like, and only steers, since nodes are offered all.
-	most   []int
-	nodes  []PlannedNode
+	*Problem
+	table  *fitTable
+	left   []int // pods yet to be placed, by shape
+	shut   []bool
+	bought []int // nodes, by offering
+	most   []int // pods of a shape that one node is known to take at most
+	nodes  []*bought
 	reused []RoomPods
+	// proven is what the pods of each shape are worth at least.
+	proven    []float64
+	discount  float64
+	limited   bool // Open has refused
+	attempted bool // the improvement's effort is spent
 }
 
-func newPacker(p Problem) *packer {
+// bought is a node of the plan.
+type bought struct {
+	offering int
+	pods     []ShapeCount
+	free     Vector
+	node     Node
+	short    bool // refused pods that it was meant for: there is room
+}
+
+func newPacker(p *Problem) *packer {
 	k := &packer{
-		Problem: p,
-		fits:    make([][]int, len(p.Offerings)),
-		worth:   Worth(p),
-		left:    make([]int, len(p.Shapes)),
-		shut:    make([]bool, len(p.Offerings)),
-		most:    make([]int, len(p.Shapes)),
+		Problem: p, table: newFitTable(p), left: make([]int, len(p.Shapes)), shut: make([]bool, len(p.Offerings)),
+		bought: make([]int, len(p.Offerings)), most: make([]int, len(p.Shapes)), proven: make([]float64, len(p.Shapes)),
 	}
 	for s, shape := range p.Shapes {
-		k.left[s] = shape.Count
-		k.most[s] = shape.Count
-	}
-	for t := range p.Offerings {
-		for s, shape := range p.Shapes {
-			if p.Offerings[t].Capacity.holds(shape.Requests) > 0 && p.Fits(shape.Class, p.Offerings[t].Kind) {
-				k.fits[t] = append(k.fits[t], s)
-			}
-		}
-		k.sortBestPaid(t)
+		k.left[s], k.most[s], k.proven[s] = shape.Count, maxPods, infinite
 	}
 	return k
 }
 
-// sortBestPaid orders the shapes of an offering by priority, then by worth per share of
-// the node they take, then large before small.
-func (k *packer) sortBestPaid(t int) {
-	share := make(map[int]float64, len(k.fits[t]))
-	for _, s := range k.fits[t] {
-		share[s] = k.Shapes[s].Requests.dominantShare(k.Offerings[t].Capacity)
+// maxPods is more than any node holds.
+const maxPods = 1 << 30
+
+// buy plans nodes for all pods left, tier by tier.
+func (k *packer) buy() {
+	for _, tier := range k.tiers() {
+		k.buyIn(tier)
 	}
-	slices.SortStableFunc(k.fits[t], func(a, b int) int {
-		return cmp.Or(
-			cmp.Compare(k.Shapes[b].Priority, k.Shapes[a].Priority),
-			cmp.Compare(k.worth[b]*share[a], k.worth[a]*share[b]),
-			cmp.Compare(share[b], share[a]),
-		)
-	})
 }
 
-// fillRooms puts what fits into the rooms.
-func (k *packer) fillRooms() {
-	for i, room := range k.Rooms {
-		free := slices.Clone(room.Free)
-		var pods []ShapeCount
-		for s, shape := range k.Shapes {
-			n := min(k.left[s], free.holds(shape.Requests))
-			if n <= 0 || !room.Fits(s) {
-				continue
-			}
-			if n = room.Node.Add(s, n); n > 0 {
-				k.left[s] -= n
-				free.subtract(shape.Requests, n)
-				pods = append(pods, ShapeCount{s, n})
-			}
+// roundsOfRepair bounds how often pods that the constraints refused are planned for again.
+const roundsOfRepair = 6
+
+// buyIn plans nodes of a tier by arithmetic and makes them real; what the constraints
+// then refuse is planned for again, with what has been learned.
+func (k *packer) buyIn(tier int32) {
+	for round := 0; ; round++ {
+		if round > 0 {
+			k.spill()
 		}
-		if len(pods) > 0 {
-			k.reused = append(k.reused, RoomPods{i, pods})
+		m := newModel(k, tier)
+		if len(m.items) == 0 {
+			return
+		}
+		before := k.progress()
+		if round >= roundsOfRepair {
+			k.oneByOne(m)
+		} else {
+			k.realize(m, k.search(m, round == 0))
+		}
+		if k.progress() == before {
+			return
 		}
 	}
+}
+
+// progress changes whenever a pod is placed or an offering is shut.
+func (k *packer) progress() int {
+	n := 0
+	for _, left := range k.left {
+		n -= left
+	}
+	for _, shut := range k.shut {
+		if shut {
+			n += maxPods
+		}
+	}
+	return n
 }
 
 // tiers lists the offerings' tiers, highest first.
 func (k *packer) tiers() []int32 {
 	var tiers []int32
 	for _, o := range k.Offerings {
-		tiers = append(tiers, o.Tier)
+		if !slices.Contains(tiers, o.Tier) {
+			tiers = append(tiers, o.Tier)
+		}
 	}
 	slices.Sort(tiers)
-	tiers = slices.Compact(tiers)
 	slices.Reverse(tiers)
 	return tiers
 }
 
-// candidate is an offering with an arithmetic filling.
-type candidate struct {
-	offering   int
-	fill       []ShapeCount
-	efficiency float64 // worth per price; at most 1
+// unfair tells whether limits left pods without a place while pods of lower priority have one.
+func (k *packer) unfair() bool {
+	var left, placed []int32
+	for s, shape := range k.Shapes {
+		if k.left[s] > 0 && k.table.fitsAny(k.Problem, s) {
+			left = append(left, shape.Priority)
+		}
+	}
+	for _, n := range k.nodes {
+		for _, f := range n.pods {
+			placed = append(placed, k.Shapes[f.Shape].Priority)
+		}
+	}
+	return len(left) > 0 && len(placed) > 0 && slices.Max(left) > slices.Min(placed)
 }
 
-// openBest opens the best node of a tier and its identical twins. It returns false
-// when no offering of the tier takes any pod that is left.
-//
-// A node that was only tried is taken back before the next one is: its pods would count
-// in what the constraints allow there.
-func (k *packer) openBest(tier int32) bool {
-	candidates := k.candidates(tier)
-	best, tried := candidate{offering: -1}, 0
-	for i, c := range candidates {
-		if best.offering >= 0 && (c.efficiency <= best.efficiency || tried == tries) {
-			break
+// startOver buys again, for one priority after the other; the lower ones fill what the
+// higher ones leave.
+func (k *packer) startOver(left []int) {
+	for _, n := range slices.Backward(k.nodes) {
+		n.node.Discard()
+	}
+	k.nodes = nil
+	clear(k.shut)
+	clear(k.bought)
+	var priorities []int32
+	for s, shape := range k.Shapes {
+		if left[s] > 0 {
+			priorities = append(priorities, shape.Priority)
 		}
-		node, fill := k.open(c.offering)
-		if len(fill) == 0 {
-			continue
-		}
-		tried++
-		c.efficiency = k.efficiency(c.offering, fill)
-		if c.efficiency > best.efficiency {
-			best = c
-			if i+1 == len(candidates) || candidates[i+1].efficiency <= c.efficiency {
-				k.keep(c.offering, node, fill)
-				k.repeat(c.offering, fill)
-				return true
+	}
+	slices.Sort(priorities)
+	priorities = slices.Compact(priorities)
+	unplaced := make([]int, len(left))
+	for _, priority := range slices.Backward(priorities) {
+		clear(k.left)
+		for s, shape := range k.Shapes {
+			if shape.Priority == priority {
+				k.left[s] = left[s]
 			}
 		}
-		node.Discard()
-	}
-	if best.offering < 0 {
-		return false
-	}
-	node, fill := k.open(best.offering)
-	if len(fill) == 0 {
-		return false
-	}
-	k.keep(best.offering, node, fill)
-	k.repeat(best.offering, fill)
-	return true
-}
-
-// open opens and fills a node; the fill is empty when the offering is shut or takes nothing.
-func (k *packer) open(t int) (Node, []ShapeCount) {
-	node := k.Constraints.Open(t)
-	if node == nil {
-		k.shut[t] = true
-		return nil, nil
-	}
-	fill := k.fillReal(node, t)
-	if len(fill) == 0 {
-		node.Discard()
-	}
-	return node, fill
-}
-
-// candidates fills an empty node of every offering by arithmetic and sorts them, best first.
-func (k *packer) candidates(tier int32) []candidate {
-	var cs []candidate
-	for t, o := range k.Offerings {
-		if o.Tier != tier || k.shut[t] {
-			continue
+		for _, n := range k.nodes {
+			n.short = true
 		}
-		if fill := k.fillArithmetic(t); len(fill) > 0 {
-			cs = append(cs, candidate{t, fill, k.efficiency(t, fill)})
+		k.spill()
+		k.buy()
+		for s, n := range k.left {
+			unplaced[s] += n
 		}
 	}
-	slices.SortStableFunc(cs, func(a, b candidate) int { return cmp.Compare(b.efficiency, a.efficiency) })
-	return cs
+	k.left = unplaced
 }
 
-func (k *packer) fillArithmetic(t int) []ShapeCount {
-	var fill []ShapeCount
-	free := slices.Clone(k.Offerings[t].Capacity)
-	for _, s := range k.fits[t] {
-		n := min(k.left[s], k.most[s], free.holds(k.Shapes[s].Requests))
-		if n <= 0 {
-			continue
-		}
-		free.subtract(k.Shapes[s].Requests, n)
-		fill = append(fill, ShapeCount{s, n})
+// proveAgain bounds the price of the pods that were bought for as if there were no tiers
+// and no limits but those of the offerings themselves: what limits led to cannot
+// be bounded from what was planned before they were met.
+func (k *packer) proveAgain() {
+	free := *k.Problem
+	free.Offerings = slices.Clone(free.Offerings)
+	for t := range free.Offerings {
+		free.Offerings[t].Tier = 0
 	}
-	return fill
-}
-
-// fillReal offers every shape that still has room to the node, best-paid first, and
-// again those that were refused, for as long as others were taken meanwhile: a pod may want
-// the company of another.
-func (k *packer) fillReal(node Node, t int) []ShapeCount {
-	var fill []ShapeCount
-	free := slices.Clone(k.Offerings[t].Capacity)
-	offered := k.fits[t]
-	taken := make(map[int]int, len(offered))
-	for {
-		var refused []int
-		progress := false
-		for _, s := range offered {
-			n := min(k.left[s]-taken[s], free.holds(k.Shapes[s].Requests))
-			if n <= 0 {
-				continue
-			}
-			got := node.Add(s, n)
-			if got < n {
-				refused = append(refused, s)
-			}
-			if got > 0 {
-				progress = true
-				taken[s] += got
-				free.subtract(k.Shapes[s].Requests, got)
-				fill = append(fill, ShapeCount{s, got})
-			}
-		}
-		for _, s := range refused {
-			if taken[s] > 0 {
-				k.most[s] = taken[s]
-			}
-		}
-		if !progress || len(refused) == 0 {
-			return fill
-		}
-		offered = refused
+	again := &packer{
+		Problem: &free, table: k.table, left: make([]int, len(k.left)), shut: make([]bool, len(k.shut)),
+		bought: make([]int, len(k.bought)), most: k.most, proven: k.proven,
 	}
-}
-
-func (k *packer) efficiency(t int, fill []ShapeCount) float64 {
-	worth := 0.0
-	for _, f := range fill {
-		worth += k.worth[f.Shape] * float64(f.Count)
-	}
-	return worth / k.Offerings[t].Price
-}
-
-// repeat opens twins of a node for as long as there are pods to fill them alike.
-func (k *packer) repeat(t int, fill []ShapeCount) {
-	for k.enough(fill) {
-		node := k.Constraints.Open(t)
-		if node == nil {
-			return
-		}
-		for _, f := range fill {
-			if node.Add(f.Shape, f.Count) < f.Count {
-				node.Discard()
-				return
-			}
-		}
-		k.keep(t, node, fill)
-	}
-}
-
-// enough tells whether there are pods for one more node of the same filling.
-func (k *packer) enough(fill []ShapeCount) bool {
-	need := make(map[int]int, len(fill))
-	for _, f := range fill {
-		if need[f.Shape] += f.Count; need[f.Shape] > k.left[f.Shape] {
-			return false
+	for _, n := range k.nodes {
+		for _, f := range n.pods {
+			again.left[f.Shape] += f.Count
 		}
 	}
-	return true
-}
-
-func (k *packer) keep(t int, node Node, fill []ShapeCount) {
-	for _, f := range fill {
-		k.left[f.Shape] -= f.Count
+	for s := range k.proven {
+		k.proven[s] = infinite
 	}
-	k.nodes = append(k.nodes, PlannedNode{Offerings: []int{t}, Pods: slices.Clone(fill), Node: node})
+	m := newModel(again, 0)
+	again.prove(m, bound(m))
+	k.discount = again.discount
 }
 
-// plan adds the alternatives to every node and sums up.
+// plan sums up.
 func (k *packer) plan() Plan {
-	plan := Plan{Nodes: k.nodes, Reused: k.reused, Unplaced: k.left}
-	byPrice := make([]int, len(k.Offerings))
-	for t := range byPrice {
-		byPrice[t] = t
+	if k.limited {
+		k.proveAgain()
 	}
-	slices.SortStableFunc(byPrice, func(a, b int) int {
-		return cmp.Compare(k.Offerings[a].Price, k.Offerings[b].Price)
-	})
-	for i := range plan.Nodes {
-		n := &plan.Nodes[i]
-		n.Offerings = append(n.Offerings, k.alternatives(n, byPrice)...)
-		plan.Price += k.Offerings[n.Offerings[0]].Price
-		for _, f := range n.Pods {
-			plan.LowerBound += k.worth[f.Shape] * float64(f.Count)
+	plan := Plan{Reused: k.reused, Unplaced: k.left}
+	for _, n := range k.nodes {
+		plan.Nodes = append(plan.Nodes, PlannedNode{Pods: n.pods, Node: n.node})
+		plan.Price += k.Offerings[n.offering].Price
+		for _, f := range n.pods {
+			plan.LowerBound += k.proven[f.Shape] * float64(f.Count)
 		}
 	}
+	plan.LowerBound = max(0, plan.LowerBound-k.discount)
+	k.listAlternatives(&plan)
 	return plan
-}
-
-// alternatives lists, by price, the other offerings that hold a node's pods.
-func (k *packer) alternatives(n *PlannedNode, byPrice []int) []int {
-	used := make(Vector, len(k.Offerings[n.Offerings[0]].Capacity))
-	for _, f := range n.Pods {
-		used.subtract(k.Shapes[f.Shape].Requests, -f.Count)
-	}
-	var others []int
-	types := map[int]bool{k.Offerings[n.Offerings[0]].Type: true}
-	for _, t := range byPrice {
-		if !types[k.Offerings[t].Type] && len(types) >= k.Alternatives {
-			continue
-		}
-		if t == n.Offerings[0] || k.Offerings[t].Tier != k.Offerings[n.Offerings[0]].Tier ||
-			k.Offerings[t].Capacity.holds(used) < 1 {
-			continue
-		}
-		if n.Node.Holds(t) {
-			others = append(others, t)
-			types[k.Offerings[t].Type] = true
-		}
-	}
-	return others
 }

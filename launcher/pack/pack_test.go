@@ -1,4 +1,4 @@
-package pack_test
+package pack
 
 import (
 	"fmt"
@@ -6,144 +6,216 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
-// plain accepts whatever arithmetic allows; it checks that nothing is overcommitted.
-type plain struct {
-	t *testing.T
-	p *pack.Problem
-	// perNode bounds the pods of one shape on one node; 0 is no bound.
-	perNode int
-}
-
-type plainNode struct {
-	*plain
-	offering int
-	free     pack.Vector
-	pods     map[int]int
-}
-
-func (c *plain) Open(o int) pack.Node {
-	return &plainNode{c, o, slices.Clone(c.p.Offerings[o].Capacity), map[int]int{}}
-}
-
-func (n *plainNode) Add(s, count int) int {
-	for taken := range count {
-		if n.perNode > 0 && n.pods[s] == n.perNode {
-			return taken
+// verify checks everything that holds for every plan.
+func verify(t *testing.T, p *Problem, b *books, plan Plan) {
+	t.Helper()
+	placed := slices.Clone(plan.Unplaced)
+	price := 0.0
+	for _, n := range plan.Nodes {
+		price += p.Offerings[n.Offerings[0]].Price
+		real := n.Node.(*account)
+		if !b.open[real] || real.offering != n.Offerings[0] {
+			t.Errorf("a planned node is not open, or of another offering")
 		}
-		for i, r := range n.p.Shapes[s].Requests {
-			if n.free[i] -= r; n.free[i] < 0 {
-				n.t.Errorf("offering %d is overcommitted: shape %d", n.offering, s)
+		delete(b.open, real)
+		verifyPods(t, p, n.Offerings, n.Pods, real)
+		types := map[int]bool{}
+		for i, o := range n.Offerings {
+			if types[p.Offerings[o].Type] = true; i > 1 && p.Offerings[o].Price < p.Offerings[n.Offerings[i-1]].Price {
+				t.Errorf("alternatives are not sorted by price")
 			}
 		}
-		n.pods[s]++
+		if len(types) > max(1, p.Alternatives) {
+			t.Errorf("%d instance types are listed, asked for %d", len(types), p.Alternatives)
+		}
+		for _, f := range n.Pods {
+			placed[f.Shape] += f.Count
+		}
 	}
-	return count
+	for _, room := range plan.Reused {
+		verifyRoom(t, p, room)
+		for _, f := range room.Pods {
+			placed[f.Shape] += f.Count
+		}
+	}
+	for s, shape := range p.Shapes {
+		if placed[s] != shape.Count {
+			t.Errorf("shape %d: %d pods are accounted for of %d", s, placed[s], shape.Count)
+		}
+	}
+	if math.Abs(price-plan.Price) > 1e-9*price {
+		t.Errorf("the plan says $%v, its nodes cost $%v", plan.Price, price)
+	}
+	if plan.Price < plan.LowerBound*(1-1e-9) {
+		t.Errorf("price %v is below the lower bound %v", plan.Price, plan.LowerBound)
+	}
+	if len(b.open) > 0 {
+		t.Errorf("%d nodes outside the plan were not discarded", len(b.open))
+	}
+	for _, e := range b.errors {
+		t.Error(e)
+	}
 }
 
-func (n *plainNode) Holds(int) bool { return true }
-func (n *plainNode) Discard()       {}
+// verifyPods checks that the pods of a node fit all its offerings and that the books agree.
+func verifyPods(t *testing.T, p *Problem, offerings []int, pods []ShapeCount, real *account) {
+	t.Helper()
+	var used Vector
+	seen := map[int]bool{}
+	for _, f := range pods {
+		if seen[f.Shape] || f.Count <= 0 {
+			t.Errorf("shape %d is listed twice or with %d pods", f.Shape, f.Count)
+		}
+		if seen[f.Shape] = true; real.pods[f.Shape] != f.Count {
+			t.Errorf("shape %d: %d pods planned, %d added", f.Shape, f.Count, real.pods[f.Shape])
+		}
+		if used == nil {
+			used = make(Vector, len(p.Shapes[f.Shape].Requests))
+		}
+		used.subtract(p.Shapes[f.Shape].Requests, -f.Count)
+		for _, o := range offerings {
+			if !p.Fits(p.Shapes[f.Shape].Class, p.Offerings[o].Kind) {
+				t.Errorf("shape %d does not fit offering %d", f.Shape, o)
+			}
+		}
+	}
+	added := 0
+	for _, n := range real.pods {
+		added += min(n, 1)
+	}
+	if added != len(pods) {
+		t.Errorf("%d shapes were added, %d planned", added, len(pods))
+	}
+	for _, o := range offerings {
+		for r, q := range used {
+			if q > p.Offerings[o].Capacity[r] {
+				t.Errorf("offering %d is overcommitted: resource %d: %d of %d", o, r, q, p.Offerings[o].Capacity[r])
+			}
+		}
+	}
+}
 
-// problem makes shapes × offerings of two resources from a seed.
-func problem(t *testing.T, seed uint64, perNode int) pack.Problem {
+func verifyRoom(t *testing.T, p *Problem, room RoomPods) {
+	t.Helper()
+	free := slices.Clone(p.Rooms[room.Room].Free)
+	for _, f := range room.Pods {
+		free.subtract(p.Shapes[f.Shape].Requests, f.Count)
+		if !p.Rooms[room.Room].Fits(f.Shape) {
+			t.Errorf("shape %d does not fit room %d", f.Shape, room.Room)
+		}
+		if got := p.Rooms[room.Room].Node.(*account).pods[f.Shape]; got != f.Count {
+			t.Errorf("room %d: %d pods planned, %d added", room.Room, f.Count, got)
+		}
+	}
+	if slices.Min(free) < 0 {
+		t.Errorf("room %d is overcommitted: %v", room.Room, free)
+	}
+}
+
+// random makes a problem of any mix, with a part of the shapes constrained.
+func random(seed uint64) (*Problem, *books) {
 	r := rand.New(rand.NewPCG(seed, 1))
-	p := pack.Problem{Alternatives: 5, Fits: func(int, int) bool { return true }}
-	for range 1 + r.IntN(12) {
-		p.Shapes = append(p.Shapes, pack.Shape{
-			Requests: pack.Vector{int64(100 + r.IntN(4000)), int64(128 + r.IntN(16000))}, Count: 1 + r.IntN(60),
+	list := syntheticTypes(r)
+	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	list = list[:5+r.IntN(100)]
+	shapes := 1 + r.IntN(30)
+	p := synthesize(r, mixes[int(seed)%len(mixes)], list, shapes+r.IntN(600), shapes, 1+r.IntN(3), 1+r.IntN(2))
+	p.Alternatives, p.Effort = 1+r.IntN(20), 300
+	for s := range p.Shapes {
+		p.Shapes[s].Free = r.IntN(3) > 0
+		p.Shapes[s].Priority = int32(r.IntN(3))
+	}
+	b := &books{p: p}
+	p.Constraints = b
+	switch seed % 4 {
+	case 1:
+		b.accept = atMost(2)
+	case 2:
+		b.accept = exclusive
+	}
+	return p, b
+}
+
+// atMost lets a node take n pods of a shape.
+func atMost(most int) func(*account, int, int) int {
+	return func(n *account, shape, count int) int { return min(count, most-n.pods[shape]) }
+}
+
+// exclusive keeps constrained shapes off each other's nodes, and lets one pod onto each.
+func exclusive(n *account, _, count int) int {
+	for s, held := range n.pods {
+		if held > 0 && !n.books.p.Shapes[s].Free {
+			return 0
+		}
+	}
+	return min(count, 1)
+}
+
+func fitsSome(p *Problem, s int) bool {
+	return slices.ContainsFunc(p.Offerings, func(o Offering) bool {
+		return o.Capacity.holds(p.Shapes[s].Requests) > 0 && p.Fits(p.Shapes[s].Class, o.Kind)
+	})
+}
+
+func TestPlansAreSound(t *testing.T) {
+	for seed := range uint64(400) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			p, b := random(seed)
+			plan := Pack(*p)
+			for s, n := range plan.Unplaced {
+				if n > 0 && fitsSome(p, s) {
+					t.Errorf("shape %d (%+v) has %d unplaced pods", s, p.Shapes[s], n)
+				}
+			}
+			verify(t, p, b, plan)
 		})
 	}
-	for _, cpus := range []int64{2, 4, 8, 16, 32, 64} {
-		for _, ratio := range []int64{2, 4, 8} {
-			p.Offerings = append(p.Offerings, pack.Offering{
-				Type:     len(p.Offerings),
-				Capacity: pack.Vector{cpus * 1000, cpus * ratio * 1024},
-				Price:    float64(cpus) * (0.03 + 0.004*float64(ratio)) * (0.9 + 0.2*r.Float64()),
-			})
-		}
-	}
-	c := &plain{t: t, p: &p, perNode: perNode}
-	p.Constraints = c
-	return p
 }
 
-func TestPackProperties(t *testing.T) {
-	var worst, sum float64
-	const seeds = 200
-	for seed := range uint64(seeds) {
-		perNode := int(seed % 4)
-		p := problem(t, seed, perNode)
-		plan := pack.Pack(p)
-		placed := make([]int, len(p.Shapes))
-		price := 0.0
-		for _, n := range plan.Nodes {
-			price += p.Offerings[n.Offerings[0]].Price
-			for _, f := range n.Pods {
-				placed[f.Shape] += f.Count
+func TestLimits(t *testing.T) {
+	for seed := range uint64(200) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			p, b := random(seed)
+			r := rand.New(rand.NewPCG(seed, 3))
+			budget := int64(2000 << r.IntN(6)) // milli-CPU of all nodes
+			cpu := func() (sum int64) {
+				for o, n := range b.opened {
+					sum += int64(n) * p.Offerings[o].Capacity[0]
+				}
+				return sum
 			}
-			for i, o := range n.Offerings[1:] {
-				if i > 0 && p.Offerings[o].Price < p.Offerings[n.Offerings[i]].Price {
-					t.Errorf("seed %d: alternatives are not sorted by price", seed)
+			b.refuse = func(o int) bool { return cpu()+p.Offerings[o].Capacity[0] > budget }
+			for o := range p.Offerings {
+				p.Offerings[o].Limit = r.IntN(3)
+			}
+			plan := Pack(*p)
+			if cpu() > budget {
+				t.Errorf("the nodes have %d milli-CPU, the limit is %d", cpu(), budget)
+			}
+			for o, n := range b.opened {
+				if limit := p.Offerings[o].Limit; limit > 0 && n > limit {
+					t.Errorf("%d nodes of offering %d are planned, the limit is %d", n, o, limit)
 				}
 			}
-		}
-		for s, shape := range p.Shapes {
-			fits := slices.ContainsFunc(p.Offerings, func(o pack.Offering) bool {
-				return o.Capacity[0] >= shape.Requests[0] && o.Capacity[1] >= shape.Requests[1]
-			})
-			if fits && (placed[s] != shape.Count || plan.Unplaced[s] != 0) {
-				t.Errorf("seed %d: shape %d: %d of %d pods placed, %d said to be unplaced", seed, s, placed[s], shape.Count, plan.Unplaced[s])
-			}
-		}
-		if math.Abs(price-plan.Price) > 1e-9 {
-			t.Errorf("seed %d: the plan says $%v, its nodes cost $%v", seed, plan.Price, price)
-		}
-		if plan.Price < plan.LowerBound-1e-9 {
-			t.Errorf("seed %d: price %v is below the lower bound %v", seed, plan.Price, plan.LowerBound)
-		}
-		if perNode == 0 {
-			worst, sum = max(worst, plan.Price/plan.LowerBound), sum+plan.Price/plan.LowerBound
-		}
-	}
-	t.Logf("price over lower bound without constraints: mean %.3f, worst %.3f", sum/(seeds/4), worst)
-}
-
-func TestPackIsDeterministic(t *testing.T) {
-	describe := func() string {
-		plan := pack.Pack(problem(t, 7, 2))
-		out := ""
-		for _, n := range plan.Nodes {
-			out += fmt.Sprintln(n.Offerings, n.Pods)
-		}
-		return out
-	}
-	if a, b := describe(), describe(); a != b {
-		t.Errorf("two runs differ:\n%s\n%s", a, b)
+			verify(t, p, b, plan)
+		})
 	}
 }
 
-func TestWorthIsDualFeasible(t *testing.T) {
-	for seed := range uint64(100) {
-		p := problem(t, seed, 0)
-		worth := pack.Worth(p)
-		r := rand.New(rand.NewPCG(seed, 2))
-		for range 50 {
-			// Fill a random offering at random: its pods must never be worth more than it costs.
-			o := p.Offerings[r.IntN(len(p.Offerings))]
-			free, value := slices.Clone(o.Capacity), 0.0
-			for range 200 {
-				s := r.IntN(len(p.Shapes))
-				if req := p.Shapes[s].Requests; req[0] <= free[0] && req[1] <= free[1] {
-					free[0], free[1] = free[0]-req[0], free[1]-req[1]
-					value += worth[s]
-				}
+func TestEqualInputGivesAnEqualPlan(t *testing.T) {
+	for seed := range uint64(40) {
+		describe := func() (out string) {
+			p, _ := random(seed)
+			plan := Pack(*p)
+			for _, n := range plan.Nodes {
+				out += fmt.Sprintln(n.Offerings, n.Pods)
 			}
-			if value > o.Price+1e-9 {
-				t.Fatalf("seed %d: pods worth $%v on a node of $%v", seed, value, o.Price)
-			}
+			return out
+		}
+		if a, b := describe(), describe(); a != b {
+			t.Errorf("seed %d: two runs differ:\n%s\n%s", seed, a, b)
 		}
 	}
 }

@@ -19,14 +19,3 @@ func (v Vector) subtract(r Vector, n int) {
 		v[i] -= req * int64(n)
 	}
 }
-
-// dominantShare is the largest share of capacity that r takes of any resource; it is in (0, 1] when r fits.
-func (v Vector) dominantShare(capacity Vector) float64 {
-	share := 0.0
-	for i, req := range v {
-		if req > 0 && capacity[i] > 0 {
-			share = max(share, float64(req)/float64(capacity[i]))
-		}
-	}
-	return share
-}

@@ -1,0 +1,202 @@
+package pack
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+)
+
+// item is a set of shapes that arithmetic cannot tell apart.
+type item struct {
+	request []int64
+	count   int
+	row     int   // of the fit table
+	most    int   // pods that one node takes
+	shapes  []int // that it stands for
+}
+
+// bin is a set of offerings that arithmetic cannot tell apart.
+type bin struct {
+	capacity  []int64
+	price     float64
+	limit     int // nodes that can be bought, 0 is no bound
+	column    int // of the fit table
+	offerings []int
+	items     []int // that fit, one pod alone
+}
+
+// model is what is left to buy for, in one tier, in numbers alone. Resources that
+// nothing requests are left out.
+type model struct {
+	resources []int // resource → index in the Problem's vectors
+	items     []item
+	bins      []bin
+}
+
+// newModel groups the shapes that have pods left and fit an offering of the tier, and
+// the offerings that are not shut. An offering that another one beats in every respect is
+// left out.
+func newModel(k *packer, tier int32) *model {
+	m := &model{resources: requested(k.Shapes, k.left)}
+	m.group(k)
+	m.groupOfferings(k, tier)
+	m.match(k.table)
+	m.dropHomeless()
+	return m
+}
+
+// requested lists the resources that any pod left requests.
+func requested(shapes []Shape, left []int) []int {
+	var list []int
+	for s, shape := range shapes {
+		if left[s] == 0 {
+			continue
+		}
+		for r, q := range shape.Requests {
+			if q > 0 && !slices.Contains(list, r) {
+				list = append(list, r)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// pick takes the model's resources from a Problem's vector.
+func (m *model) pick(v Vector) []int64 {
+	picked := make([]int64, len(m.resources))
+	for i, r := range m.resources {
+		if r < len(v) {
+			picked[i] = v[r]
+		}
+	}
+	return picked
+}
+
+// group sorts the shapes that have pods left into items.
+func (m *model) group(k *packer) {
+	index := map[string]int{}
+	var key []byte
+	for s, shape := range k.Shapes {
+		if k.left[s] == 0 {
+			continue
+		}
+		free, row := 0, k.table.row(shape.Class)
+		if shape.Free {
+			free = 1
+		}
+		key = appendKey(key[:0], m.pick(shape.Requests), int64(row), int64(free), int64(k.most[s]))
+		i, ok := index[string(key)]
+		if !ok {
+			i = len(m.items)
+			index[string(key)] = i
+			m.items = append(m.items, item{request: m.pick(shape.Requests), row: row, most: k.most[s]})
+		}
+		m.items[i].count += k.left[s]
+		m.items[i].shapes = append(m.items[i].shapes, s)
+	}
+}
+
+func appendKey(key []byte, vector []int64, more ...int64) []byte {
+	for _, v := range vector {
+		key = binary.LittleEndian.AppendUint64(key, uint64(v)) //nolint:gosec // only has to differ where v does
+	}
+	for _, v := range more {
+		key = binary.LittleEndian.AppendUint64(key, uint64(v)) //nolint:gosec // only has to differ where v does
+	}
+	return key
+}
+
+// groupOfferings sorts the offerings of a tier that can be bought into bins.
+func (m *model) groupOfferings(k *packer, tier int32) {
+	index := map[string]int{}
+	var key []byte
+	var all []bin
+	for t, o := range k.Offerings {
+		if o.Tier != tier || k.shut[t] || o.Limit > 0 && k.bought[t] >= o.Limit {
+			continue
+		}
+		column, capacity := k.table.column(o.Kind), m.pick(o.Capacity)
+		limited := min(o.Limit, 1)
+		key = appendKey(key[:0], capacity, int64(column), int64(limited), int64(math.Float64bits(o.Price))) //nolint:gosec // as above
+		i, ok := index[string(key)]
+		if !ok {
+			i = len(all)
+			index[string(key)] = i
+			all = append(all, bin{capacity: capacity, price: o.Price, column: column})
+		}
+		if limited > 0 {
+			all[i].limit += o.Limit - k.bought[t]
+		}
+		all[i].offerings = append(all[i].offerings, t)
+	}
+	m.bins = undominated(all, k.table)
+}
+
+// undominated leaves out every bin for which another one takes the same pods and more,
+// has no less of any resource, costs no more and is not limited in number.
+func undominated(all []bin, fits *fitTable) []bin {
+	slices.SortStableFunc(all, func(a, b bin) int {
+		return cmp.Or(cmp.Compare(a.price, b.price), cmp.Compare(a.limit, b.limit), slices.Compare(b.capacity, a.capacity))
+	})
+	var kept []bin
+next:
+	for _, b := range all {
+		// From the back: a bin is most often beaten by one of about its size.
+		for _, k := range slices.Backward(kept) {
+			if k.limit == 0 && covers(k.capacity, b.capacity) && fits.includes(k.column, b.column) {
+				continue next
+			}
+		}
+		kept = append(kept, b)
+	}
+	return kept
+}
+
+// covers tells whether a is at least b in every resource.
+func covers(a, b []int64) bool {
+	for i, v := range b {
+		if a[i] < v {
+			return false
+		}
+	}
+	return true
+}
+
+// match lists, for every bin, the items of which it takes a pod.
+func (m *model) match(fits *fitTable) {
+	for b := range m.bins {
+		bin := &m.bins[b]
+		for i := range m.items {
+			if fits.has(m.items[i].row, bin.column) && covers(bin.capacity, m.items[i].request) {
+				bin.items = append(bin.items, i)
+			}
+		}
+	}
+}
+
+// dropHomeless removes the items that fit no bin and the bins that take no item.
+func (m *model) dropHomeless() {
+	home := make([]bool, len(m.items))
+	for _, b := range m.bins {
+		for _, i := range b.items {
+			home[i] = true
+		}
+	}
+	renumbered := make([]int, len(m.items))
+	var items []item
+	for i, it := range m.items {
+		renumbered[i] = len(items)
+		if home[i] {
+			items = append(items, it)
+		}
+	}
+	m.items = items
+	m.bins = slices.DeleteFunc(m.bins, func(b bin) bool { return len(b.items) == 0 })
+	for _, b := range m.bins {
+		for i := range b.items {
+			b.items[i] = renumbered[b.items[i]]
+		}
+	}
+}
