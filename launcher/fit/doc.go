@@ -1,11 +1,29 @@
 // Package fit owns the question which pods fit where, and lets the real scheduler
 // answer it: an Engine runs the PreFilter and Filter plugins of a scheduler profile,
-// arguments included, over simulated nodes.
+// arguments included, over simulated nodes, and Plan turns waiting pods into nodes to buy.
 //
-// A Space is one such simulation: the nodes that exist or are on their way, the offerings
-// that may be bought (Template), and the waiting pods sorted into shapes. It presents
-// itself to package pack as a Problem: what fits an empty node is asked of the plugins once
-// a shape and template; what depends on the plan so far (spread, affinity, ports, …) is
-// asked of them again for every pod that pack puts on a node. So every pod of a plan
-// has passed the real plugins, and nothing here judges in their place.
+// # From pods to a plan
+//
+//	pods ──sort──▶ shapes ──judge──▶ lots ──package pack──▶ nodes ──verify──▶ plan
+//
+// Pods that differ in nothing a Filter reads are one shape (shape.go); shapes that differ
+// only in requests and priority are one class (class.go). Templates that differ only in
+// size, price and labels nobody asks for are one kind (kind.go). PreFilter runs once a
+// class, Filter once a class and kind, resources left aside: those are arithmetic, and
+// package pack does it. So 100,000 pods of 300 shapes cost about what 300 pods do.
+//
+// What depends on other pods is made independent of them before anything is packed. The
+// plugins' own PreFilter states tell the constraints and what the cluster's pods mean for
+// them (rules.go). Constraints on zones and other large domains are settled by giving every
+// pod such a domain, a cell, in an order the scheduler could follow (cells.go); those on
+// hosts become a bound on the company a pod bears on its node (node.go). From then on every
+// node is independent of all others, and package pack may repeat, drop and exchange nodes
+// as it likes (problem.go).
+//
+// The plugins have the last word: the plan's pods are scheduled by them, one by one, onto
+// the plan's nodes, their states kept up to date by their own PreFilter extensions
+// (verify.go). Whatever they refuse, and classes whose constraints no rule stands for
+// (claimed devices, volumes for one pod alone, affinity within a host), gets its place from
+// them directly, pod by pod (exact.go). So every pod of a plan has passed the real
+// plugins, and a mistake here costs time or money, never a pod that does not fit.
 package fit

@@ -5,11 +5,16 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	resourceslicetracker "k8s.io/dynamic-resource-allocation/resourceslice/tracker"
 	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -39,6 +44,13 @@ type Config struct {
 type Engine struct {
 	framework framework.Framework
 	lister    *lister
+	profile   *schedulerconfig.KubeSchedulerProfile
+	filters   sets.Set[string] // names of the Filter plugins
+	// resourcesFit is the framework's plugin of that name, for the requests of one size of a
+	// class's pods; nil where the profile has none.
+	resourcesFit fwk.PreFilterPlugin
+	informers    informers.SharedInformerFactory
+	namespaces   corelisters.NamespaceLister
 }
 
 // NewEngine builds the scheduler framework of the profile. The context bounds the life
@@ -50,7 +62,18 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	l := newLister()
-	fw, err := frameworkruntime.NewFramework(ctx, plugins.NewInTreeRegistry(), filterOnly(cfg.Profile, cfg.OutOfTree),
+	e := &Engine{
+		lister: l, profile: cfg.Profile, filters: sets.New[string](),
+		informers: cfg.Informers, namespaces: cfg.Informers.Core().V1().Namespaces().Lister(),
+	}
+	registry := plugins.NewInTreeRegistry()
+	newResourcesFit := registry[names.NodeResourcesFit]
+	registry[names.NodeResourcesFit] = func(ctx context.Context, args runtime.Object, h fwk.Handle) (fwk.Plugin, error) {
+		p, err := newResourcesFit(ctx, args, h)
+		e.resourcesFit, _ = p.(fwk.PreFilterPlugin)
+		return p, err
+	}
+	fw, err := frameworkruntime.NewFramework(ctx, registry, filterOnly(cfg.Profile, cfg.OutOfTree),
 		frameworkruntime.WithComponentConfigVersion("kubescheduler.config.k8s.io/v1"),
 		frameworkruntime.WithClientSet(cfg.Client),
 		frameworkruntime.WithInformerFactory(cfg.Informers),
@@ -61,7 +84,58 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scheduler profile %s: %w", cfg.Profile.SchedulerName, err)
 	}
-	return &Engine{framework: fw, lister: l}, nil
+	e.framework = fw
+	for _, p := range fw.ListPlugins().Filter.Enabled {
+		e.filters.Insert(p.Name)
+	}
+	return e, nil
+}
+
+// namespaceLabels returns what pod affinity's namespace selectors are held against.
+func (e *Engine) namespaceLabels(name string) labels.Set {
+	ns, err := e.namespaces.Get(name)
+	if err != nil {
+		return nil // as InterPodAffinity takes it (plugins/interpodaffinity/plugin.go, GetNamespaceLabelsSnapshot)
+	}
+	return ns.Labels
+}
+
+// askedKeys lists the node labels that the profile's arguments and the cluster's volumes name.
+func (e *Engine) askedKeys() ([]string, error) {
+	var keys []string
+	for _, c := range e.profile.PluginConfig {
+		switch args := c.Args.(type) {
+		case *schedulerconfig.NodeAffinityArgs:
+			if args.AddedAffinity != nil {
+				keys = append(keys, selectorKeys(args.AddedAffinity.RequiredDuringSchedulingIgnoredDuringExecution)...)
+			}
+		case *schedulerconfig.PodTopologySpreadArgs:
+			for _, c := range args.DefaultConstraints {
+				keys = append(keys, c.TopologyKey)
+			}
+		}
+	}
+	volumes, err := e.informers.Core().V1().PersistentVolumes().Lister().List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("list persistent volumes: %w", err)
+	}
+	for _, v := range volumes {
+		if v.Spec.NodeAffinity != nil {
+			keys = append(keys, selectorKeys(v.Spec.NodeAffinity.Required)...)
+		}
+	}
+	classes, err := e.informers.Storage().V1().StorageClasses().Lister().List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("list storage classes: %w", err)
+	}
+	for _, c := range classes {
+		for _, term := range c.AllowedTopologies {
+			for _, r := range term.MatchLabelExpressions {
+				keys = append(keys, r.Key)
+			}
+		}
+	}
+	return keys, nil
 }
 
 // newDRAManager does as scheduler.New does: the DynamicResources plugin panics without one.

@@ -1,169 +1,157 @@
 package fit
 
 import (
-	"fmt"
-	"slices"
+	"maps"
+	"math"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
-// statefulPlugins judge a node by the pods on other nodes too.
-var statefulPlugins = sets.New(names.PodTopologySpread, names.InterPodAffinity, names.VolumeRestrictions)
-
-// node is a simulated node to buy; it implements pack.Node.
+// node is a simulated node: what the rules about hosts need to know of its pods. It
+// implements pack.Node.
+//
+// A rule's carriers each bear so many matching pods on their host, themselves included,
+// and a node keeps the strictest bound of its pods. Spread is held against an empty host,
+// since there always may be one. So the bounds hold whatever the order the pods come in.
 type node struct {
 	space    *Space
-	template int
-	info     *framework.NodeInfo
-	pods     []*corev1.Pod
-	shapes   []int // of the pods, one entry a pod
+	template int    // -1 for a room
+	host     string // of a room
+	lots     []pack.ShapeCount
+	counts   map[int]tally    // by rule
+	ports    fwk.HostPortInfo // shared until a pod adds to it
+	ownPorts bool
 }
+
+// tally is the state of one rule on one node.
+type tally struct{ matching, bound int }
 
 // Open implements pack.Constraints.
 func (s *Space) Open(t int) pack.Node {
 	if s.input.Budget != nil {
 		if err := s.input.Budget.Take(t); err != nil {
-			for _, sh := range s.shapes {
-				sh.refusal = err.Error()
-			}
+			s.limit = err.Error()
 			return nil
 		}
 	}
-	s.opened++
-	info := s.templates[t].info.SnapshotConcrete()
-	object := info.Node().DeepCopy()
-	object.Name = fmt.Sprintf("planned-%d", s.opened)
-	if object.Labels == nil {
-		object.Labels = map[string]string{}
-	}
-	object.Labels[corev1.LabelHostname] = object.Name
-	info.SetNode(object)
-	s.engine.lister.add(info)
-	return &node{space: s, template: t, info: info}
+	return &node{space: s, template: t, ports: s.kinds[s.kindOf[t]].info.GetUsedPorts()}
 }
 
-// Add implements pack.Node: the real Filter plugins decide on every pod.
-func (n *node) Add(i, count int) int {
-	s, sh := n.space, n.space.shapes[i]
-	for taken := range count {
-		if sh.state == nil {
-			s.prefilter(sh)
-		}
-		if sh.rejected != "" || len(sh.waiting) == 0 {
-			return taken
-		}
-		pod := sh.waiting[0]
-		status := s.engine.framework.RunFilterPlugins(s.ctx, sh.state, pod, n.info)
-		if !status.IsSuccess() {
-			sh.refusal = status.Message()
-			return taken
-		}
-		sh.waiting = sh.waiting[1:]
-		n.pods, n.shapes = append(n.pods, pod), append(n.shapes, i)
-		n.info.AddPod(pod)
-		s.changed(pod)
+// Add implements pack.Node.
+func (n *node) Add(l, count int) int {
+	s := n.space
+	c := s.classes[s.shapes[s.lots[l].shape].class]
+	if c.ports {
+		count = min(count, n.freePorts(c))
+	}
+	if count > 0 && (len(c.hostOwned) > 0 || len(c.hostMatched) > 0) {
+		count = n.bounded(c, count)
+	}
+	if count > 0 {
+		n.take(c, l, count)
 	}
 	return count
 }
 
+// bounded returns how many of count pods the rules allow.
+func (n *node) bounded(c *class, count int) int {
+	for _, o := range c.hostOwned {
+		have := n.tally(o.rule).matching
+		if o.matches {
+			count = min(count, o.bound-have)
+		} else if have > o.bound {
+			return 0
+		}
+	}
+	for _, r := range c.hostMatched {
+		have := n.tally(r)
+		count = min(count, have.bound-have.matching)
+	}
+	return max(count, 0)
+}
+
+func (n *node) take(c *class, l, count int) {
+	n.lots = append(n.lots, pack.ShapeCount{Shape: l, Count: count})
+	if n.counts == nil && len(c.hostOwned)+len(c.hostMatched) > 0 {
+		n.counts = map[int]tally{}
+	}
+	for _, r := range c.hostMatched {
+		have := n.tally(r)
+		have.matching += count
+		n.counts[r] = have
+	}
+	for _, o := range c.hostOwned {
+		have := n.tally(o.rule)
+		have.bound = min(have.bound, o.bound)
+		n.counts[o.rule] = have
+	}
+	if !c.ports {
+		return
+	}
+	if !n.ownPorts {
+		n.ports, n.ownPorts = clonePorts(n.ports), true
+	}
+	for _, p := range util.GetHostPorts(c.sample) {
+		n.ports.Add(p.HostIP, string(p.Protocol), p.HostPort)
+	}
+}
+
+func (n *node) tally(rule int) tally {
+	if have, ok := n.counts[rule]; ok {
+		return have
+	}
+	return tally{matching: n.space.rules[rule].crowd[n.host], bound: math.MaxInt32}
+}
+
+// freePorts returns whether a pod of the class, and no more than one, finds its host ports free.
+func (n *node) freePorts(c *class) int {
+	for _, p := range util.GetHostPorts(c.sample) {
+		if n.ports.CheckConflict(p.HostIP, string(p.Protocol), p.HostPort) {
+			return 0
+		}
+	}
+	return 1
+}
+
+func clonePorts(ports fwk.HostPortInfo) fwk.HostPortInfo {
+	clone := make(fwk.HostPortInfo, len(ports))
+	for ip, used := range ports {
+		clone[ip] = maps.Clone(used)
+	}
+	return clone
+}
+
 // Discard implements pack.Node.
 func (n *node) Discard() {
-	s := n.space
-	s.engine.lister.remove(n.info)
-	if s.input.Budget != nil {
-		s.input.Budget.Give(n.template)
-	}
-	for i, pod := range slices.Backward(n.pods) {
-		sh := s.shapes[n.shapes[i]]
-		sh.waiting = append([]*corev1.Pod{pod}, sh.waiting...)
-		s.changed(pod)
+	if n.template >= 0 && n.space.input.Budget != nil {
+		n.space.input.Budget.Give(n.template)
 	}
 }
 
-// Holds implements pack.Node. The pods fit the other template one by one; together they
-// do because the caller has summed up their requests, and the plugins that look at other
-// nodes see no difference between two templates with equal topology labels.
+// Holds implements pack.Node: the pods fit the other template's kind one by one; that
+// there is room for all of them is the caller's to count.
 func (n *node) Holds(t int) bool {
 	s := n.space
-	if s.templates[t].Pool != s.templates[n.template].Pool {
+	k := s.kindOf[t]
+	if s.kinds[k].pool != s.kinds[s.kindOf[n.template]].pool {
 		return false
 	}
-	for _, i := range n.shapes {
-		sh := s.shapes[i]
-		if !sh.fits[t] || (sh.stateful && !s.sameTopology(t, n.template)) {
+	for _, l := range n.lots {
+		if !s.lotFits(l.Shape, k) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *Space) sameTopology(a, b int) bool {
-	for _, key := range s.topology {
-		if s.templates[a].Node.Labels[key] != s.templates[b].Node.Labels[key] {
-			return false
-		}
+// lotFits tells whether a lot's pods may run on an empty node of a kind, resources aside.
+func (s *Space) lotFits(l, kind int) bool {
+	lot := s.lots[l]
+	if lot.cell != nil {
+		return lot.cell.kinds[kind]
 	}
-	return true
-}
-
-// changed makes PreFilter run again where a pod's coming or going may matter.
-func (s *Space) changed(pod *corev1.Pod) {
-	anti := pod.Spec.Affinity != nil && pod.Spec.Affinity.PodAntiAffinity != nil
-	for _, sh := range s.shapes {
-		if anti || sh.stateful {
-			sh.state = nil
-		}
-	}
-}
-
-// prefilter runs PreFilter for a shape against the nodes as they are now.
-func (s *Space) prefilter(sh *shape) {
-	phantoms := s.phantoms(sh)
-	for _, p := range phantoms {
-		s.engine.lister.add(p)
-	}
-	defer func() {
-		for _, p := range phantoms {
-			s.engine.lister.remove(p)
-		}
-	}()
-	sh.state, sh.rejected = framework.NewCycleState(), ""
-	result, status, _ := s.engine.framework.RunPreFilterPlugins(s.ctx, sh.state, sh.sample)
-	switch {
-	case !status.IsSuccess():
-		sh.rejected = status.Message()
-	case result != nil && !result.AllNodes():
-		sh.rejected = "the pod may only run on nodes that it names"
-	}
-	sh.stateful = len(statefulPlugins.Difference(sh.state.GetSkipFilterPlugins())) > 0
-}
-
-// phantoms stand for the domains a spread could reach by buying there: without them a
-// zone that has no node yet does not exist to PodTopologySpread, and all pods would go to
-// the first one. They carry no hostname, so they count for no constraint by host.
-func (s *Space) phantoms(sh *shape) []*framework.NodeInfo {
-	if len(sh.sample.Spec.TopologySpreadConstraints) == 0 || sh.fits == nil {
-		return nil
-	}
-	var phantoms []*framework.NodeInfo
-	seen := sets.New[string]()
-	for t, tmpl := range s.templates {
-		zone := tmpl.Node.Labels[corev1.LabelTopologyZone]
-		if !sh.fits[t] || seen.Has(zone) {
-			continue
-		}
-		seen.Insert(zone)
-		object := tmpl.info.Node().DeepCopy()
-		object.Name = "phantom-" + zone
-		delete(object.Labels, corev1.LabelHostname)
-		info := framework.NewNodeInfo()
-		info.SetNode(object)
-		phantoms = append(phantoms, info)
-	}
-	return phantoms
+	return s.classes[s.shapes[lot.shape].class].fits[kind]
 }

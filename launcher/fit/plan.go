@@ -18,7 +18,10 @@ type Plan struct {
 	Unplaced []Unplaced
 	// Price of all Nodes, and LowerBound of any plan for their pods, in dollars per hour.
 	Price, LowerBound float64
-	Took              Took
+	// Refused counts the pods that packing had placed where the plugins did not want them;
+	// they were placed anew.
+	Refused int
+	Took    Took
 }
 
 // Planned is a node to buy.
@@ -46,26 +49,47 @@ type Unplaced struct {
 // Took is how long the parts of planning took.
 type Took struct{ Fit, Pack, Verify time.Duration }
 
-// Plan finds a place for as many pods as possible.
+// Plan finds a place for as many pods as possible. The pods of an Input's nodes grow by
+// those that are placed there.
 func (e *Engine) Plan(ctx context.Context, in Input) (*Plan, error) {
-	start := time.Now()
-	space, err := e.newSpace(ctx, in)
+	plan, start := &Plan{}, time.Now()
+	lap := func(d *time.Duration) {
+		now := time.Now()
+		*d, start = now.Sub(start), now
+	}
+	s, err := e.newSpace(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{}
-	plan.Took.Fit = time.Since(start)
-	// A pod may fit only once another of its batch has its place (pod affinity): plan
-	// on while that places any.
-	for {
-		packed := pack.Pack(space.problem())
-		if len(packed.Nodes) == 0 {
-			break
-		}
-		plan.Nodes = append(plan.Nodes, space.planned(packed)...)
-		plan.Price, plan.LowerBound = plan.Price+packed.Price, plan.LowerBound+packed.LowerBound
-	}
-	plan.Unplaced = space.unplaced()
-	plan.Took.Pack = time.Since(start) - plan.Took.Fit
+	lap(&plan.Took.Fit)
+	packed := pack.Pack(s.problem())
+	plan.LowerBound = packed.LowerBound
+	lap(&plan.Took.Pack)
+	v := newVerifier(s)
+	v.build(packed)
+	plan.Refused = v.run()
+	v.dropEmpty()
+	v.placeRest()
+	v.report(plan)
+	lap(&plan.Took.Verify)
 	return plan, nil
+}
+
+// report sums up what was placed where.
+func (v *verifier) report(plan *Plan) {
+	for _, p := range v.places {
+		switch {
+		case p.room:
+			if len(p.pods) > 0 {
+				plan.Reused = append(plan.Reused, Reused{p.info.Node().Name, p.pods})
+			}
+			continue
+		case p.grown:
+			p.templates = v.choices(p)
+		}
+		plan.Nodes = append(plan.Nodes, Planned{p.templates, p.pods, listOf(p.info)})
+		plan.Price += v.input.Templates[p.templates[0]].Price
+	}
+	plan.LowerBound = min(plan.LowerBound, plan.Price) // a pod that was refused may have been counted
+	plan.Unplaced = v.unplaced()
 }

@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -8,24 +9,65 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
+// unplaced lists the pods that still wait, each with the reasons.
+func (s *Space) unplaced() []Unplaced {
+	var left []Unplaced
+	for _, sh := range s.shapes {
+		if len(sh.waiting) == 0 {
+			continue
+		}
+		reasons := s.reasons(sh)
+		for _, pod := range sh.waiting {
+			left = append(left, Unplaced{pod, reasons})
+		}
+	}
+	return left
+}
+
+// reasons says, pool by pool, why a shape found no place.
+func (s *Space) reasons(sh *shape) []string {
+	c := s.classes[sh.class]
+	switch {
+	case c.rejected != "":
+		return []string{c.rejected}
+	case c.named != nil:
+		return []string{"the pod may only run on nodes that it names"}
+	case len(s.input.Templates) == 0:
+		return []string{"no NodePool has an offering that is available"}
+	}
+	var pools []string
+	byPool := map[string][]int{}
+	for t := range s.input.Templates {
+		pool := s.input.Templates[t].Pool
+		if byPool[pool] == nil {
+			pools = append(pools, pool)
+		}
+		byPool[pool] = append(byPool[pool], t)
+	}
+	var reasons []string
+	for _, pool := range pools {
+		reasons = append(reasons, fmt.Sprintf("nodepool %s: %s", pool, s.reasonInPool(sh, byPool[pool])))
+	}
+	return reasons
+}
+
 // reasonInPool says why no template of one pool holds a shape: what a person can act on
 // first, then whatever the plugins said.
 func (s *Space) reasonInPool(sh *shape, templates []int) string {
-	if slices.ContainsFunc(templates, func(t int) bool { return sh.fits[t] }) {
-		if sh.refusal != "" {
-			return sh.refusal
-		}
-		return "the plan has no room for it"
-	}
-	roomy := slices.DeleteFunc(slices.Clone(templates), func(t int) bool { return !s.enough(t, sh) })
+	roomy := slices.DeleteFunc(slices.Clone(templates), func(t int) bool { return !holds(s.capacities[t], sh.requests) })
 	if len(roomy) == 0 {
 		return s.shortage(sh, templates)
 	}
+	c := s.classes[sh.class]
+	if slices.ContainsFunc(roomy, func(t int) bool { return c.fits[s.kindOf[t]] }) {
+		return cmp.Or(sh.refusal, s.limit, "the plan has no room for it")
+	}
+	state := c.state.Clone()
+	state.SetSkipFilterPlugins(state.GetSkipFilterPlugins().Union(byRoom))
 	said := map[string]int{}
 	var most string
 	for _, t := range roomy {
-		status := s.engine.framework.RunFilterPlugins(s.ctx, sh.state, sh.sample, s.templates[t].info)
-		msg := status.Message()
+		msg := s.engine.framework.RunFilterPlugins(s.ctx, state, sh.sample, s.kinds[s.kindOf[t]].info).Message()
 		if said[msg]++; said[msg] > said[most] {
 			most = msg
 		}
@@ -38,13 +80,13 @@ func (s *Space) shortage(sh *shape, templates []int) string {
 	for i, need := range sh.requests {
 		best := templates[0]
 		for _, t := range templates {
-			if s.capacity(t)[i] > s.capacity(best)[i] {
+			if s.capacities[t][i] > s.capacities[best][i] {
 				best = t
 			}
 		}
-		if have := s.capacity(best)[i]; have < need {
+		if have := s.capacities[best][i]; have < need {
 			return fmt.Sprintf("needs %s %s, the largest allowed type %s gives %s", amount(s.resources[i], need), s.resources[i],
-				s.templates[best].Node.Labels[corev1.LabelInstanceTypeStable], amount(s.resources[i], max(have, 0)))
+				s.input.Templates[best].Node.Labels[corev1.LabelInstanceTypeStable], amount(s.resources[i], max(have, 0)))
 		}
 	}
 	return "no single type has enough of all that it needs together"

@@ -1,19 +1,33 @@
 package fit
 
 import (
-	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
-// Key names a shape: pods of equal keys are interchangeable to every Filter plugin.
-type Key [sha256.Size]byte
+// shape is a set of interchangeable pods: one class, one size, one priority.
+type shape struct {
+	class    int
+	size     int // index of its requests among the distinct ones
+	requests pack.Vector
+	priority int32
+	sample   *corev1.Pod
+	info     *framework.PodInfo // of sample
+	sized    fwk.StateData      // what NodeResourcesFit's PreFilter left
+	waiting  []*corev1.Pod      // yet to be placed, oldest first
+	refusal  string             // the latest reason for which there was no place
+}
 
-// perPodLabels differ between pods of one owner. They are left out of a shape unless the
+// perPodLabels differ between pods of one owner. They are left out of a class unless the
 // pod selects other pods, since then any label may matter.
 var perPodLabels = []string{
 	"statefulset.kubernetes.io/pod-name",
@@ -21,31 +35,37 @@ var perPodLabels = []string{
 	"batch.kubernetes.io/job-completion-index",
 }
 
-// KeyOf hashes what the Filter plugins read of a pod.
-func KeyOf(pod *corev1.Pod) (Key, error) {
+// key is equal for pods that the Filter plugins treat alike; without requests and priority,
+// for those that all but NodeResourcesFit do.
+func key(pod *corev1.Pod, withRequests bool) (string, error) {
+	containers := portsOnly
+	if withRequests {
+		containers = portsAndRequests
+	}
 	reduced := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: pod.Labels},
 		Spec: corev1.PodSpec{
 			SchedulerName:             pod.Spec.SchedulerName,
+			NodeName:                  pod.Spec.NodeName,
 			NodeSelector:              pod.Spec.NodeSelector,
-			Affinity:                  pod.Spec.Affinity,
+			Affinity:                  requiredAffinity(pod.Spec.Affinity),
 			Tolerations:               pod.Spec.Tolerations,
 			TopologySpreadConstraints: pod.Spec.TopologySpreadConstraints,
-			Priority:                  pod.Spec.Priority,
-			Overhead:                  pod.Spec.Overhead,
-			Resources:                 pod.Spec.Resources,
 			ResourceClaims:            pod.Spec.ResourceClaims,
 			HostNetwork:               pod.Spec.HostNetwork,
 			OS:                        pod.Spec.OS,
 			Volumes:                   schedulingVolumes(pod.Spec.Volumes),
-			Containers:                schedulingContainers(pod.Spec.Containers),
-			InitContainers:            schedulingContainers(pod.Spec.InitContainers),
+			Containers:                containers(pod.Spec.Containers),
+			InitContainers:            containers(pod.Spec.InitContainers),
 		},
+	}
+	if withRequests {
+		reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
 	}
 	if slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil }) {
 		reduced.Name = pod.Name // its volumes are claimed by names of its own
 	}
-	if pod.Spec.Affinity == nil && len(pod.Spec.TopologySpreadConstraints) == 0 {
+	if reduced.Spec.Affinity == nil && len(pod.Spec.TopologySpreadConstraints) == 0 && hasAny(pod.Labels, perPodLabels) {
 		reduced.Labels = maps.Clone(pod.Labels)
 		for _, l := range perPodLabels {
 			delete(reduced.Labels, l)
@@ -53,16 +73,52 @@ func KeyOf(pod *corev1.Pod) (Key, error) {
 	}
 	raw, err := reduced.Marshal()
 	if err != nil {
-		return Key{}, fmt.Errorf("shape of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		return "", fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	return sha256.Sum256(raw), nil
+	return string(raw), nil
 }
 
-// schedulingContainers keeps requests, host ports and whether an init container is a sidecar.
-func schedulingContainers(containers []corev1.Container) []corev1.Container {
+func hasAny(labels map[string]string, keys []string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool { _, ok := labels[k]; return ok })
+}
+
+// requiredAffinity drops preferences: they are Score's, and no requirement.
+func requiredAffinity(a *corev1.Affinity) *corev1.Affinity {
+	if a == nil {
+		return nil
+	}
+	var kept corev1.Affinity
+	if n := a.NodeAffinity; n != nil && n.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+		kept.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: n.RequiredDuringSchedulingIgnoredDuringExecution}
+	}
+	if p := a.PodAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+		kept.PodAffinity = &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: p.RequiredDuringSchedulingIgnoredDuringExecution}
+	}
+	if p := a.PodAntiAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+		kept.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: p.RequiredDuringSchedulingIgnoredDuringExecution}
+	}
+	if kept == (corev1.Affinity{}) {
+		return nil
+	}
+	return &kept
+}
+
+// portsOnly keeps of containers what is no amount of a resource.
+func portsOnly(containers []corev1.Container) []corev1.Container {
 	var kept []corev1.Container
 	for _, c := range containers {
-		kept = append(kept, corev1.Container{Resources: c.Resources, Ports: c.Ports, RestartPolicy: c.RestartPolicy})
+		if len(c.Ports) > 0 {
+			kept = append(kept, corev1.Container{Ports: c.Ports, RestartPolicy: c.RestartPolicy})
+		}
+	}
+	return kept
+}
+
+func portsAndRequests(containers []corev1.Container) []corev1.Container {
+	kept := make([]corev1.Container, len(containers))
+	for i := range containers {
+		c := &containers[i]
+		kept[i].Resources.Requests, kept[i].Ports, kept[i].RestartPolicy = c.Resources.Requests, c.Ports, c.RestartPolicy
 	}
 	return kept
 }
@@ -76,4 +132,106 @@ func schedulingVolumes(volumes []corev1.Volume) []corev1.Volume {
 		}
 	}
 	return kept
+}
+
+// sorter sorts pods into shapes.
+type sorter struct {
+	space   *Space
+	classes map[string]int
+	shapes  map[shapeKey]*shape
+	sizes   map[string]int
+}
+
+type shapeKey struct {
+	class    int
+	size     int
+	priority int32
+}
+
+// sortIntoShapes makes the classes and the shapes of the waiting pods.
+func (s *Space) sortIntoShapes() error {
+	o := sorter{s, map[string]int{}, map[shapeKey]*shape{}, map[string]int{}}
+	var alike [][]*corev1.Pod // by key, in the order of first appearance
+	byKey := map[string]int{}
+	for _, pod := range s.input.Pods {
+		raw, err := key(pod, true)
+		if err != nil {
+			return err
+		}
+		i, ok := byKey[raw]
+		if !ok {
+			i = len(alike)
+			byKey[raw] = i
+			alike = append(alike, nil)
+		}
+		alike[i] = append(alike[i], pod)
+	}
+	s.resources = resources{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, corev1.ResourcePods}
+	amounts := make([]corev1.ResourceList, len(alike))
+	for i, pods := range alike {
+		amounts[i] = requests(pods[0])
+		for name := range amounts[i] {
+			if !slices.Contains(s.resources, name) {
+				s.resources = append(s.resources, name)
+			}
+		}
+	}
+	slices.Sort(s.resources[podsAt+1:])
+	for i, pods := range alike {
+		if err := o.add(pods, s.resources.vector(amounts[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *sorter) add(pods []*corev1.Pod, requests pack.Vector) error {
+	sample := pods[0]
+	raw, err := key(sample, false)
+	if err != nil {
+		return err
+	}
+	s := o.space
+	id, ok := o.classes[raw]
+	if !ok {
+		id = len(s.classes)
+		o.classes[raw] = id
+		s.classes = append(s.classes, &class{sample: sample})
+	}
+	key := shapeKey{id, o.size(requests), priority(sample)}
+	sh := o.shapes[key]
+	if sh == nil {
+		info, err := framework.NewPodInfo(sample)
+		if err != nil {
+			return fmt.Errorf("pod %s/%s: %w", sample.Namespace, sample.Name, err)
+		}
+		info.CalculateResource()
+		sh = &shape{class: id, size: key.size, requests: s.sizes[key.size], priority: key.priority, sample: sample, info: info}
+		o.shapes[key] = sh
+		s.shapes = append(s.shapes, sh)
+	}
+	sh.waiting = append(sh.waiting, pods...)
+	return nil
+}
+
+// size returns the index of the requests among the distinct ones.
+func (o *sorter) size(requests pack.Vector) int {
+	raw := make([]byte, 0, 64)
+	for _, n := range requests {
+		raw = binary.AppendVarint(raw, n)
+	}
+	size, ok := o.sizes[string(raw)]
+	if !ok {
+		size = len(o.space.sizes)
+		o.sizes[string(raw)] = size
+		o.space.sizes = append(o.space.sizes, requests)
+	}
+	return size
+}
+
+func priority(pod *corev1.Pod) int32 {
+	if pod.Spec.Priority == nil {
+		return 0
+	}
+	return *pod.Spec.Priority
 }

@@ -5,8 +5,9 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-helpers/resource"
+	helpers "k8s.io/component-helpers/resource"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/controller/daemon"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -23,25 +24,6 @@ type Template struct {
 	Tier int32
 	// Pool is the NodePool's name. A planned node may become any template of its pool.
 	Pool string
-}
-
-// template is a Template with the DaemonSet pods that will run on it.
-type template struct {
-	Template
-	info     *framework.NodeInfo
-	overhead corev1.ResourceList // of the DaemonSet pods
-}
-
-func newTemplate(log klog.Logger, t Template, daemons []*appsv1.DaemonSet) *template {
-	node := t.Node.DeepCopy()
-	node.Name = "template"
-	tt := &template{Template: t, info: framework.NewNodeInfo(), overhead: corev1.ResourceList{}}
-	tt.info.SetNode(node)
-	for _, pod := range daemonPods(log, node, daemons) {
-		tt.info.AddPod(pod)
-		addTo(tt.overhead, resource.PodRequests(pod, resource.PodResourcesOptions{}))
-	}
-	return tt
 }
 
 // daemonPods lists the pods the DaemonSet controller will create on a node, by its own judgement.
@@ -85,9 +67,47 @@ func (r resources) vector(list corev1.ResourceList) pack.Vector {
 	return v
 }
 
+// podsAt is where vectors count pods.
+const podsAt = 3
+
+// amounts are those of the scheduler's own bookkeeping; pods are not among what it sums up.
+func (r resources) amounts(of *framework.Resource) pack.Vector {
+	v := make(pack.Vector, len(r))
+	for i, name := range r {
+		switch name {
+		case corev1.ResourceCPU:
+			v[i] = of.MilliCPU
+		case corev1.ResourceMemory:
+			v[i] = of.Memory
+		case corev1.ResourceEphemeralStorage:
+			v[i] = of.EphemeralStorage
+		case corev1.ResourcePods:
+		default:
+			v[i] = of.ScalarResources[name]
+		}
+	}
+	return v
+}
+
+// listOf sums up what a node's pods request.
+func listOf(n *framework.NodeInfo) corev1.ResourceList {
+	list := corev1.ResourceList{
+		corev1.ResourceCPU:    *resource.NewMilliQuantity(n.Requested.MilliCPU, resource.DecimalSI),
+		corev1.ResourceMemory: *resource.NewQuantity(n.Requested.Memory, resource.BinarySI),
+		corev1.ResourcePods:   *resource.NewQuantity(int64(len(n.Pods)), resource.DecimalSI),
+	}
+	if n.Requested.EphemeralStorage > 0 {
+		list[corev1.ResourceEphemeralStorage] = *resource.NewQuantity(n.Requested.EphemeralStorage, resource.BinarySI)
+	}
+	for name, count := range n.Requested.ScalarResources {
+		list[name] = *resource.NewQuantity(count, resource.DecimalSI)
+	}
+	return list
+}
+
 // requests of a pod, the place it takes among the node's pods included.
 func requests(pod *corev1.Pod) corev1.ResourceList {
-	list := resource.PodRequests(pod, resource.PodResourcesOptions{})
+	list := helpers.PodRequests(pod, helpers.PodResourcesOptions{})
 	list[corev1.ResourcePods] = onePod
 	return list
 }

@@ -1,0 +1,156 @@
+package fit
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/slipway-dev/slipway/launcher/pack"
+)
+
+// placeRest finds places, pod by pod and by nothing but the plugins, for those that
+// packing left: classes that no rule stands for, and whatever a rule misjudged.
+func (v *verifier) placeRest() {
+	shapes := slices.Clone(v.shapes)
+	slices.SortStableFunc(shapes, func(a, b *shape) int { return cmp.Compare(b.priority, a.priority) })
+	for progress := true; progress; { // a pod may fit once another has its place (affinity)
+		progress = false
+		for _, sh := range shapes {
+			for len(sh.waiting) > 0 && v.placeOne(sh) {
+				progress = true
+			}
+		}
+	}
+}
+
+// placeOne places the oldest waiting pod of a shape on a node of the plan, or buys one for it.
+func (v *verifier) placeOne(sh *shape) bool {
+	c := v.classes[sh.class]
+	state := v.refresh(sh.class)
+	if c.exact {
+		v.prefilterAgain(state, c) // what it depends on may not be kept by PreFilter extensions
+	}
+	if state.rejected != "" {
+		sh.refusal = state.rejected
+		return false
+	}
+	t := try{sh, sh.waiting[0], nil}
+	place := v.placeFor(t)
+	if place == nil {
+		return false
+	}
+	sh.waiting = sh.waiting[1:]
+	place.grown = true
+	return true
+}
+
+func (v *verifier) placeFor(t try) *place {
+	c := v.classes[t.shape.class]
+	for _, r := range v.rooms {
+		if (c.named == nil || c.named.Has(r.info.Node().Name)) && holds(v.free(r.info), t.shape.requests) {
+			t.place = v.reuse(r)
+			if v.accept(t) {
+				return t.place
+			}
+		}
+	}
+	if c.named != nil {
+		return nil
+	}
+	for _, p := range v.places {
+		if !p.room && c.fits[v.kindOf[p.templates[0]]] && holds(v.free(p.info), t.shape.requests) {
+			t.place = p
+			if v.accept(t) {
+				return p
+			}
+		}
+	}
+	return v.buyFor(t)
+}
+
+// buyFor buys the node that is cheapest for the pods of the shape that wait: one answer
+// of the plugins for each kind of node.
+func (v *verifier) buyFor(t try) *place {
+	c := v.classes[t.shape.class]
+	var candidates []int
+	for i, k := range v.kindOf {
+		if c.fits[k] && holds(v.capacities[i], t.shape.requests) {
+			candidates = append(candidates, i)
+		}
+	}
+	many := len(t.shape.waiting)
+	slices.SortStableFunc(candidates, func(a, b int) int {
+		x, y := &v.input.Templates[a], &v.input.Templates[b]
+		n, m := min(many, times(v.capacities[a], t.shape.requests)), min(many, times(v.capacities[b], t.shape.requests))
+		return cmp.Or(cmp.Compare(y.Tier, x.Tier), cmp.Compare(x.Price*float64(m), y.Price*float64(n)))
+	})
+	refused := map[int]bool{}
+	for _, template := range candidates {
+		k := v.kindOf[template]
+		if refused[k] {
+			continue
+		}
+		if v.input.Budget != nil {
+			if err := v.input.Budget.Take(template); err != nil {
+				t.shape.refusal = err.Error()
+				continue
+			}
+		}
+		t.place = v.buy([]int{template})
+		if v.accept(t) {
+			return t.place
+		}
+		refused[k] = true
+		v.drop(t.place)
+	}
+	return nil
+}
+
+// drop takes back a node that was bought last.
+func (v *verifier) drop(p *place) {
+	v.engine.lister.remove(p.info)
+	v.places = slices.DeleteFunc(v.places, func(q *place) bool { return q == p })
+	if v.input.Budget != nil {
+		v.input.Budget.Give(p.templates[0])
+	}
+}
+
+// dropEmpty takes back the nodes that no pod was allowed on.
+func (v *verifier) dropEmpty() {
+	for _, p := range slices.Clone(v.places) {
+		if !p.room && len(p.pods) == 0 {
+			v.drop(p)
+		}
+	}
+}
+
+// times returns how many pods with the requests an empty node holds.
+func times(capacity, requests pack.Vector) int {
+	n := int64(1 << 30)
+	for i, r := range requests {
+		if r > 0 {
+			n = min(n, capacity[i]/r)
+		}
+	}
+	return int(max(n, 0))
+}
+
+// choices lists, cheapest first, the templates that hold the pods of a node which took
+// more than it was packed for: larger ones of its kind.
+func (v *verifier) choices(p *place) []int {
+	chosen := p.templates[0]
+	used := v.resources.amounts(p.info.Requested)
+	for i, n := range v.overheads[v.kindOf[chosen]] {
+		used[i] -= n
+	}
+	used[podsAt] = int64(len(p.pods))
+	var others []int
+	for t, k := range v.kindOf {
+		if t != chosen && k == v.kindOf[chosen] && holds(v.capacities[t], used) {
+			others = append(others, t)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b int) int {
+		return cmp.Compare(v.input.Templates[a].Price, v.input.Templates[b].Price)
+	})
+	return append([]int{chosen}, others[:min(len(others), max(v.input.Alternatives-1, 0))]...)
+}

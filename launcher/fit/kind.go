@@ -1,0 +1,134 @@
+package fit
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// kind is a set of templates of one pool that differ only in size, price and labels
+// that nobody asks for.
+type kind struct {
+	pool     string
+	info     *framework.NodeInfo // an empty node of the kind, with its DaemonSet pods
+	overhead corev1.ResourceList // of the DaemonSet pods
+	domains  []int               // by topology: the value's index, -1 without the label
+	cost     int                 // of a CPU of its cheapest template, in steps of two percent
+}
+
+// sortIntoKinds groups the templates.
+func (s *Space) sortIntoKinds() error {
+	keys, err := s.askedKeys()
+	if err != nil {
+		return err
+	}
+	byKey := map[string]int{}
+	log := klog.FromContext(s.ctx)
+	var raw strings.Builder
+	for t := range s.input.Templates {
+		tmpl := &s.input.Templates[t]
+		raw.Reset()
+		raw.WriteString(tmpl.Pool)
+		for _, key := range keys {
+			value, ok := tmpl.Node.Labels[key]
+			fmt.Fprintf(&raw, "\x00%t\x00%s", ok, value)
+		}
+		k, ok := byKey[raw.String()]
+		if !ok {
+			k = len(s.kinds)
+			byKey[raw.String()] = k
+			s.kinds = append(s.kinds, newKind(log, tmpl, s.input.DaemonSets))
+		}
+		s.kindOf = append(s.kindOf, k)
+	}
+	return nil
+}
+
+func newKind(log klog.Logger, t *Template, daemons []*appsv1.DaemonSet) *kind {
+	node := t.Node.DeepCopy()
+	node.Name = "template"
+	k := &kind{pool: t.Pool, info: framework.NewNodeInfo(), overhead: corev1.ResourceList{}}
+	k.info.SetNode(node)
+	for _, pod := range daemonPods(log, node, daemons) {
+		k.info.AddPod(pod)
+		addTo(k.overhead, requests(pod))
+	}
+	return k
+}
+
+// askedKeys lists the node labels that anything the plugins read may ask for.
+func (s *Space) askedKeys() ([]string, error) {
+	keys := sets.New(corev1.LabelTopologyZone, corev1.LabelTopologyRegion)
+	asked, err := s.engine.askedKeys()
+	if err != nil {
+		return nil, err
+	}
+	keys.Insert(asked...)
+	for _, c := range s.classes {
+		keys.Insert(podKeys(&c.sample.Spec)...)
+	}
+	for _, n := range s.input.Nodes {
+		for _, p := range n.PodsWithRequiredAntiAffinity {
+			keys.Insert(termKeys(p.GetRequiredAntiAffinityTerms())...)
+		}
+	}
+	for _, d := range s.input.DaemonSets {
+		keys.Insert(podKeys(&d.Spec.Template.Spec)...)
+	}
+	return sets.List(keys), nil
+}
+
+// podKeys lists the node labels that a pod's hard constraints name.
+func podKeys(spec *corev1.PodSpec) []string {
+	var keys []string
+	for key := range spec.NodeSelector {
+		keys = append(keys, key)
+	}
+	for _, c := range spec.TopologySpreadConstraints {
+		keys = append(keys, c.TopologyKey)
+	}
+	a := spec.Affinity
+	if a == nil {
+		return keys
+	}
+	if a.NodeAffinity != nil {
+		keys = append(keys, selectorKeys(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)...)
+	}
+	if a.PodAffinity != nil {
+		for _, t := range a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+			keys = append(keys, t.TopologyKey)
+		}
+	}
+	if a.PodAntiAffinity != nil {
+		for _, t := range a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+			keys = append(keys, t.TopologyKey)
+		}
+	}
+	return keys
+}
+
+func selectorKeys(s *corev1.NodeSelector) []string {
+	var keys []string
+	if s != nil {
+		for _, term := range s.NodeSelectorTerms {
+			for _, e := range term.MatchExpressions {
+				keys = append(keys, e.Key)
+			}
+		}
+	}
+	return keys
+}
+
+func termKeys(terms []fwk.AffinityTerm) []string {
+	var keys []string
+	for _, t := range terms {
+		keys = append(keys, t.TopologyKey)
+	}
+	return keys
+}

@@ -1,0 +1,161 @@
+package fit
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/slipway-dev/slipway/launcher/pack"
+)
+
+// maxSlots bounds the rules that are told to pack as resources.
+const maxSlots = 4
+
+// problem presents the lots to package pack.
+func (s *Space) problem() pack.Problem {
+	slots := s.slots()
+	p := pack.Problem{
+		Fits:         s.classFits,
+		Constraints:  s,
+		Alternatives: s.input.Alternatives,
+		Effort:       s.input.Effort,
+		Stop:         s.input.Stop,
+	}
+	for i, l := range s.lots {
+		sh := s.shapes[l.shape]
+		c := s.classes[sh.class]
+		requests := slices.Clip(sh.requests)
+		for _, r := range slots {
+			requests = append(requests, int64(one(c.excludes(r))))
+		}
+		p.Shapes = append(p.Shapes, pack.Shape{
+			Requests: requests, Count: l.count, Priority: sh.priority, Class: s.packClass(i),
+			Free: len(c.hostOwned) == 0 && len(c.hostMatched) == 0 && !c.ports,
+		})
+	}
+	types := map[string]int{}
+	for t := range s.input.Templates {
+		tmpl := &s.input.Templates[t]
+		name := tmpl.Node.Labels[corev1.LabelInstanceTypeStable]
+		if _, ok := types[name]; !ok {
+			types[name] = len(types)
+		}
+		p.Offerings = append(p.Offerings, pack.Offering{
+			Capacity: withSlots(s.capacities[t], len(slots)), Price: tmpl.Price, Tier: tmpl.Tier,
+			Kind: s.kindOf[t], Type: types[name],
+		})
+	}
+	for _, r := range s.rooms {
+		p.Rooms = append(p.Rooms, pack.Room{
+			Free: withSlots(s.free(r.info), len(slots)),
+			Fits: func(l int) bool { return s.roomFits(r, l) },
+			Node: &node{space: s, template: -1, host: r.host(), ports: r.info.GetUsedPorts()},
+		})
+	}
+	return p
+}
+
+// slots are the rules by which most pods want a host for themselves among their like.
+// Told as resources of which every node has one, they tell pack what such pods are worth.
+func (s *Space) slots() []int {
+	pods := map[int]int{}
+	for _, l := range s.lots {
+		for _, o := range s.classes[s.shapes[l.shape].class].hostOwned {
+			if o.matches && !s.rules[o.rule].spread {
+				pods[o.rule] += l.count
+			}
+		}
+	}
+	rules := slices.SortedFunc(maps.Keys(pods), func(a, b int) int {
+		return cmp.Or(cmp.Compare(pods[b], pods[a]), cmp.Compare(a, b))
+	})
+	rules = slices.DeleteFunc(rules, func(r int) bool { return pods[r] < 2 })
+	return rules[:min(len(rules), maxSlots)]
+}
+
+// excludes tells whether the class keeps others of the rule's pods off its host, being one of them.
+func (c *class) excludes(rule int) bool {
+	return slices.ContainsFunc(c.hostOwned, func(o hostRule) bool { return o.rule == rule && o.matches })
+}
+
+func withSlots(v pack.Vector, n int) pack.Vector {
+	v = slices.Clip(v)
+	for range n {
+		v = append(v, 1)
+	}
+	return v
+}
+
+// packClass is the class of a lot towards pack: what a lot fits depends on its cell too.
+func (s *Space) packClass(l int) int {
+	if c := s.lots[l].cell; c != nil {
+		return len(s.classes) + c.id
+	}
+	return s.shapes[s.lots[l].shape].class
+}
+
+func (s *Space) classFits(packClass, kind int) bool {
+	if packClass < len(s.classes) {
+		return s.classes[packClass].fits[kind]
+	}
+	return s.cells[packClass-len(s.classes)].kinds[kind]
+}
+
+// room is a node of the Input that takes more pods.
+type room struct {
+	info *framework.NodeInfo
+	fits map[int]bool // by class, as far as asked
+}
+
+func (r *room) host() string { return r.info.Node().Labels[corev1.LabelHostname] }
+
+func (s *Space) openRooms() {
+	for _, n := range s.input.Nodes {
+		if s.input.Open.Has(n.Node().Name) {
+			s.rooms = append(s.rooms, &room{n, map[int]bool{}})
+		}
+	}
+}
+
+// free is what is left of a node.
+func (s *Space) free(info *framework.NodeInfo) pack.Vector {
+	v := s.resources.amounts(info.Allocatable)
+	for i, used := range s.resources.amounts(info.Requested) {
+		v[i] -= used
+	}
+	v[podsAt] = int64(info.Allocatable.AllowedPodNumber - len(info.Pods))
+	return v
+}
+
+// roomFits asks the plugins whether the node as it is takes a pod of the lot, its requests
+// left aside.
+func (s *Space) roomFits(r *room, l int) bool {
+	lot := s.lots[l]
+	id := s.shapes[lot.shape].class
+	c := s.classes[id]
+	if lot.cell != nil {
+		for i, t := range c.topologies {
+			if s.topologies[t].index(r.info.Node().Labels) != lot.cell.domains[i] {
+				return false
+			}
+		}
+	}
+	fits, ok := r.fits[id]
+	if !ok {
+		fits = s.nodeFits(c, r.info)
+		r.fits[id] = fits
+	}
+	return fits
+}
+
+func (s *Space) nodeFits(c *class, info *framework.NodeInfo) bool {
+	if c.named != nil && !c.named.Has(info.Node().Name) {
+		return false
+	}
+	state := c.state.Clone()
+	state.SetSkipFilterPlugins(state.GetSkipFilterPlugins().Union(byRoom))
+	return s.engine.framework.RunFilterPlugins(s.ctx, state, c.sample, info).IsSuccess()
+}

@@ -1,0 +1,381 @@
+package fit
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+)
+
+// The two plugins that judge a node by pods elsewhere are asked what exists: their
+// PreFilter parses a pod's constraints and counts the pods of the cluster. What is added
+// while a plan is made is counted here, because asking them again for every pod costs a
+// look at every node. verify.go has them judge the result.
+
+// domain is one value of a topology key.
+type domain struct{ key, value string }
+
+// rule bounds how many pods that it matches may share a domain.
+type rule struct {
+	topology int // index of the key among Space.topologies; host for one domain a node
+	// spread rules bound the difference to the emptiest domain, the others (anti-affinity)
+	// are about a carrier and those it keeps away.
+	spread              bool
+	maxSkew, minDomains int
+	matches             []bool // by class
+	counts              []int  // spread only: matching pods by domain, of the cluster and of the plan
+	known               []bool // spread only: domains that the cluster has nodes in
+	placed              []int  // matching pods of the plan by domain
+	carried             []int  // pods of the plan that carry the rule, by domain
+	// crowd counts the cluster's matching pods by host; spread over hosts only.
+	crowd map[string]int
+}
+
+// bound returns how many matching pods a carrier of a rule about hosts bears on its host.
+func (r *rule) bound(class int) int {
+	if r.spread {
+		return r.maxSkew // over a host with none
+	}
+	return one(r.matches[class]) // itself
+}
+
+// company is a required pod affinity: all terms together.
+type company struct {
+	topologies []int
+	matches    []bool  // by class: pods that match all terms
+	counts     [][]int // by term and domain: of the cluster and of the plan
+	any        bool    // such a pod exists somewhere
+}
+
+// host is the topology of which every node is its own domain.
+const host = -1
+
+// constraints are the rules a class is under.
+type constraints struct {
+	owned   []int // rules its pods carry
+	matched []int // rules that count its pods
+	company *company
+	// blocked domains hold pods, of the cluster, that it must not meet.
+	blocked map[domain]bool
+	// hostOwned and hostMatched are those of owned and matched that are about hosts.
+	hostOwned   []hostRule
+	hostMatched []int
+	// topologies whose domain has to be chosen for a pod of the class before it is packed.
+	topologies []int
+	ports      bool // asks for host ports
+}
+
+// hostRule is a rule about hosts from a carrier's view: where it is, at most bound pods
+// may match the rule, itself included if it matches.
+type hostRule struct {
+	rule, bound int
+	matches     bool
+}
+
+// topology is a node label that divides nodes into domains, other than by host.
+type topology struct {
+	key    string
+	values map[string]int // the domain's index by the label's value
+}
+
+// ruleBook makes the rules of a Space; equal rules of several classes become one.
+type ruleBook struct {
+	space   *Space
+	rules   map[string]int
+	company map[string]*company
+	byKey   map[string]int // topologies
+}
+
+// makeRules reads the constraints of all classes off their PreFilter states.
+func (s *Space) makeRules() error {
+	b := &ruleBook{s, map[string]int{}, map[string]*company{}, map[string]int{}}
+	for _, c := range s.classes {
+		c.ports = !c.skips(names.NodePorts)
+		if c.rejected != "" {
+			continue
+		}
+		if err := b.addSpread(c); err != nil {
+			return err
+		}
+		if err := b.addAffinity(c); err != nil {
+			return err
+		}
+	}
+	b.match()
+	for _, k := range s.kinds {
+		for _, t := range s.topologies {
+			k.domains = append(k.domains, t.index(k.info.Node().Labels))
+		}
+	}
+	return nil
+}
+
+func (c *class) skips(plugin string) bool {
+	return c.rejected != "" || c.state.GetSkipFilterPlugins().Has(plugin)
+}
+
+// topology returns the index of a key.
+func (b *ruleBook) topology(key string) int {
+	if key == corev1.LabelHostname {
+		return host
+	}
+	t, ok := b.byKey[key]
+	if !ok {
+		t = len(b.space.topologies)
+		b.byKey[key] = t
+		topo := &topology{key, map[string]int{}}
+		for _, k := range b.space.kinds {
+			if v, ok := k.info.Node().Labels[key]; ok {
+				topo.add(v)
+			}
+		}
+		for _, n := range b.space.input.Nodes {
+			if v, ok := n.Node().Labels[key]; ok {
+				topo.add(v)
+			}
+		}
+		b.space.topologies = append(b.space.topologies, topo)
+	}
+	return t
+}
+
+func (t *topology) add(value string) {
+	if _, ok := t.values[value]; !ok {
+		t.values[value] = len(t.values)
+	}
+}
+
+func (t *topology) value(index int) string {
+	for v, i := range t.values {
+		if i == index {
+			return v
+		}
+	}
+	return ""
+}
+
+func (t *topology) index(labels map[string]string) int {
+	if v, ok := labels[t.key]; ok {
+		if i, ok := t.values[v]; ok {
+			return i
+		}
+	}
+	return -1
+}
+
+// rule returns the index of the rule with a signature, made when it is new.
+func (b *ruleBook) rule(signature string, make func() *rule) int {
+	i, ok := b.rules[signature]
+	if !ok {
+		i = len(b.space.rules)
+		b.rules[signature] = i
+		b.space.rules = append(b.space.rules, make())
+	}
+	return i
+}
+
+// addSpread adds the hard topology spread constraints, the profile's defaults included, as
+// PodTopologySpread's PreFilter parsed and counted them.
+func (b *ruleBook) addSpread(c *class) error {
+	if c.skips(names.PodTopologySpread) {
+		return nil
+	}
+	state, ok := spreadOf(c.state)
+	if !ok {
+		return fmt.Errorf("%s left a state that is not known here", names.PodTopologySpread)
+	}
+	counts := state.counts
+	for i := range counts {
+		p, key := state.constraints.Index(i), state.key(i)
+		selector, ok := p.FieldByName("Selector").Interface().(labels.Selector)
+		if !ok {
+			return fmt.Errorf("%s: Selector is a %s", names.PodTopologySpread, p.FieldByName("Selector").Type())
+		}
+		skew, minDomains := int(p.FieldByName("MaxSkew").Int()), int(p.FieldByName("MinDomains").Int())
+		signature := fmt.Sprintf("spread %s %s %q %d %d %s %s", c.sample.Namespace, key, selector, skew, minDomains,
+			p.FieldByName("NodeAffinityPolicy"), p.FieldByName("NodeTaintsPolicy"))
+		if required := requiredAffinity(c.sample.Spec.Affinity); len(c.sample.Spec.NodeSelector) > 0 || required != nil && required.NodeAffinity != nil {
+			signature += fmt.Sprint(c.sample.Spec.NodeSelector, required) // what it counts depends on the nodes it may use
+		}
+		t := b.topology(key)
+		r := b.rule(signature, func() *rule {
+			made := &rule{topology: t, spread: true, maxSkew: skew, minDomains: minDomains}
+			made.matches = b.matching(func(p *corev1.Pod, _ labels.Set) bool {
+				return p.Namespace == c.sample.Namespace && !selector.Empty() && selector.Matches(labels.Set(p.Labels))
+			})
+			if t == host {
+				made.crowd = counts[i]
+			} else {
+				made.counts = b.space.topologies[t].fill(counts[i])
+				made.known = make([]bool, len(made.counts))
+				for v := range counts[i] {
+					made.known[b.space.topologies[t].values[v]] = true
+				}
+			}
+			return made
+		})
+		c.owned = append(c.owned, r)
+	}
+	return nil
+}
+
+// fill turns counts by value into counts by domain.
+func (t *topology) fill(byValue map[string]int) []int {
+	for v := range byValue {
+		t.add(v)
+	}
+	counts := make([]int, len(t.values))
+	for v, n := range byValue {
+		counts[t.values[v]] = n
+	}
+	return counts
+}
+
+// addAffinity adds the required pod affinity and anti-affinity, and the domains that the
+// cluster's pods close to the class (plugins/interpodaffinity/filtering.go, preFilterState).
+func (b *ruleBook) addAffinity(c *class) error {
+	for _, term := range c.info.RequiredAntiAffinityTerms {
+		t := b.topology(term.TopologyKey)
+		c.owned = append(c.owned, b.rule("anti "+b.signature(term), func() *rule {
+			return &rule{topology: t, matches: b.matching(b.termMatches(term))}
+		}))
+	}
+	if c.skips(names.InterPodAffinity) {
+		return nil
+	}
+	state, err := pluginState(c.state, names.InterPodAffinity)
+	if err != nil {
+		return err
+	}
+	c.blocked = map[domain]bool{}
+	maps.Copy(c.blocked, domains(state.FieldByName("existingAntiAffinityCounts")))
+	maps.Copy(c.blocked, domains(state.FieldByName("antiAffinityCounts")))
+	if len(c.info.RequiredAffinityTerms) > 0 {
+		b.addCompany(c, counted(state.FieldByName("affinityCounts")))
+	}
+	return nil
+}
+
+func (b *ruleBook) addCompany(c *class, existing map[domain]int) {
+	terms := c.info.RequiredAffinityTerms
+	signature := ""
+	for _, term := range terms {
+		signature += b.signature(term) + ";"
+		if term.TopologyKey == corev1.LabelHostname {
+			c.exact = true // who meets whom on one node is the plan's own choice
+		}
+	}
+	if c.exact {
+		return
+	}
+	if c.company = b.company[signature]; c.company != nil {
+		return
+	}
+	co := &company{any: len(existing) > 0}
+	for _, term := range terms {
+		t := b.topology(term.TopologyKey)
+		byValue := map[string]int{}
+		for d, n := range existing {
+			if d.key == term.TopologyKey {
+				byValue[d.value] = n
+			}
+		}
+		co.topologies = append(co.topologies, t)
+		co.counts = append(co.counts, b.space.topologies[t].fill(byValue))
+	}
+	co.matches = b.matching(func(p *corev1.Pod, ns labels.Set) bool {
+		return !slices.ContainsFunc(terms, func(t fwk.AffinityTerm) bool { return !b.termMatches(t)(p, ns) })
+	})
+	b.company[signature], c.company = co, co
+}
+
+func (b *ruleBook) signature(t fwk.AffinityTerm) string {
+	return fmt.Sprintf("%s %v %q %q", t.TopologyKey, slices.Sorted(maps.Keys(t.Namespaces)), t.NamespaceSelector, t.Selector)
+}
+
+func (b *ruleBook) termMatches(t fwk.AffinityTerm) func(*corev1.Pod, labels.Set) bool {
+	return func(p *corev1.Pod, ns labels.Set) bool { return t.Matches(p, ns) }
+}
+
+// matching tells for every class whether its pods match.
+func (b *ruleBook) matching(matches func(*corev1.Pod, labels.Set) bool) []bool {
+	found := make([]bool, len(b.space.classes))
+	for i, c := range b.space.classes {
+		found[i] = matches(c.sample, c.nsLabels)
+	}
+	return found
+}
+
+// match tells the classes which rules count them and in which topologies they need a domain.
+func (b *ruleBook) match() {
+	s := b.space
+	for i, c := range s.classes {
+		for r, rule := range s.rules {
+			owned := slices.Contains(c.owned, r)
+			if rule.matches[i] {
+				c.matched = append(c.matched, r)
+			}
+			switch {
+			case rule.topology != host && (rule.matches[i] || owned):
+				c.topologies = append(c.topologies, rule.topology)
+			case rule.topology == host && rule.matches[i]:
+				c.hostMatched = append(c.hostMatched, r)
+			}
+			if rule.topology == host && owned {
+				c.hostOwned = append(c.hostOwned, hostRule{r, rule.bound(i), rule.matches[i]})
+			}
+		}
+		for _, co := range b.company {
+			if co.matches[i] || c.company == co {
+				c.topologies = append(c.topologies, co.topologies...)
+			}
+		}
+		slices.Sort(c.topologies)
+		c.topologies = slices.Compact(c.topologies)
+	}
+	for _, r := range s.rules {
+		if r.topology != host {
+			n := len(s.topologies[r.topology].values)
+			r.counts = append(r.counts, make([]int, n-len(r.counts))...)
+			r.placed, r.carried = make([]int, n), make([]int, n)
+		}
+	}
+	for _, signature := range slices.Sorted(maps.Keys(b.company)) {
+		co := b.company[signature]
+		for i, t := range co.topologies {
+			co.counts[i] = append(co.counts[i], make([]int, len(s.topologies[t].values)-len(co.counts[i]))...)
+		}
+		s.companies = append(s.companies, co)
+	}
+}
+
+// pluginState returns what a plugin's PreFilter left, as a struct.
+func pluginState(state fwk.CycleState, plugin string) (reflect.Value, error) {
+	data, err := state.Read(fwk.StateKey("PreFilter" + plugin))
+	if err != nil {
+		return reflect.Value{}, fmt.Errorf("state of %s: %w", plugin, err)
+	}
+	return reflect.ValueOf(data).Elem(), nil
+}
+
+// counted copies a topologyToMatchedTermCount, a map from key and value to a number.
+func counted(m reflect.Value) map[domain]int {
+	counts := map[domain]int{}
+	for it := m.MapRange(); it.Next(); {
+		counts[domain{it.Key().Field(0).String(), it.Key().Field(1).String()}] = int(it.Value().Int())
+	}
+	return counts
+}
+
+func domains(m reflect.Value) map[domain]bool {
+	found := map[domain]bool{}
+	for d := range counted(m) {
+		found[d] = true
+	}
+	return found
+}

@@ -1,0 +1,272 @@
+package fit
+
+import (
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+
+	"github.com/slipway-dev/slipway/launcher/pack"
+)
+
+// place is a node of the plan, as the plugins see it.
+type place struct {
+	info      *framework.NodeInfo
+	room      bool  // of the Input; else it is to be bought
+	templates []int // the chosen one first; none for a room
+	pods      []*corev1.Pod
+	// grown places took pods after their templates were listed.
+	grown bool
+}
+
+// verifier has the real plugins schedule the pods of a plan, one after the other, onto the
+// nodes it names. All nodes are there from the start, as when they all have joined.
+type verifier struct {
+	*Space
+	places []*place
+	seats  [][]seat // by lot: where its pods are to go
+	log    []placed
+	states []*replay // by class
+}
+
+// seat is a number of places on one node.
+type seat struct {
+	place *place
+	count int
+}
+
+// placed is a pod that has passed.
+type placed struct {
+	class int
+	info  *framework.PodInfo
+	place *place
+}
+
+// replay is a class's PreFilter state while pods are placed.
+type replay struct {
+	state    fwk.CycleState
+	rejected string
+	upTo     int    // entries of the log it has taken in
+	watches  []bool // classes whose pods change it; nil when none does
+}
+
+func newVerifier(s *Space) *verifier {
+	return &verifier{Space: s, seats: make([][]seat, len(s.lots)), states: make([]*replay, len(s.classes))}
+}
+
+// build makes the nodes of a plan.
+func (v *verifier) build(plan pack.Plan) {
+	for _, n := range plan.Nodes {
+		v.seat(v.buy(n.Offerings), n.Pods)
+	}
+	for _, r := range plan.Reused {
+		v.seat(v.reuse(v.rooms[r.Room]), r.Pods)
+	}
+}
+
+func (v *verifier) seat(p *place, pods []pack.ShapeCount) {
+	for _, n := range pods {
+		v.seats[n.Shape] = append(v.seats[n.Shape], seat{p, n.Count})
+	}
+}
+
+// buy adds a node of the first of the templates.
+func (v *verifier) buy(templates []int) *place {
+	t := templates[0]
+	kind := v.kinds[v.kindOf[t]]
+	p := &place{info: kind.info.SnapshotConcrete(), templates: templates}
+	p.info.SetNode(named(v.input.Templates[t].Node, fmt.Sprintf("planned-%d", len(v.places))))
+	v.engine.lister.add(p.info)
+	v.places = append(v.places, p)
+	return p
+}
+
+func (v *verifier) reuse(r *room) *place {
+	for _, p := range v.places {
+		if p.info == r.info {
+			return p
+		}
+	}
+	p := &place{info: r.info, room: true}
+	v.places = append(v.places, p)
+	return p
+}
+
+// named returns the node under a name of its own.
+func named(n *corev1.Node, name string) *corev1.Node {
+	clone := *n
+	clone.Name = name
+	clone.Labels = make(map[string]string, len(n.Labels)+1)
+	maps.Copy(clone.Labels, n.Labels)
+	clone.Labels[corev1.LabelHostname] = name
+	return &clone
+}
+
+// run places the pods in the order in which their cells were chosen. Those that are refused
+// are tried again after the others, as the scheduler would. It returns how many were
+// refused for good; they wait again.
+func (v *verifier) run() (refused int) {
+	var again []try
+	for _, r := range v.runs {
+		sh := v.shapes[v.lots[r.lot].shape]
+		for range r.count {
+			p := v.nextSeat(r.lot)
+			if p == nil {
+				break
+			}
+			t := try{sh, sh.waiting[0], p}
+			sh.waiting = sh.waiting[1:]
+			if !v.accept(t) {
+				again = append(again, t)
+			}
+		}
+	}
+	for progress := true; progress && len(again) > 0; {
+		var still []try
+		for _, t := range again {
+			if !v.accept(t) {
+				still = append(still, t)
+			}
+		}
+		progress = len(still) < len(again)
+		again = still
+	}
+	for _, t := range again {
+		t.shape.waiting = append(t.shape.waiting, t.pod)
+	}
+	return len(again)
+}
+
+// try is a pod with the node it is to go to.
+type try struct {
+	shape *shape
+	pod   *corev1.Pod
+	place *place
+}
+
+func (v *verifier) nextSeat(lot int) *place {
+	seats := v.seats[lot]
+	if len(seats) == 0 {
+		return nil
+	}
+	p := seats[0].place
+	if seats[0].count--; seats[0].count == 0 {
+		v.seats[lot] = seats[1:]
+	}
+	return p
+}
+
+// accept asks the plugins and, if they agree, puts the pod on the node.
+func (v *verifier) accept(t try) bool {
+	c := t.shape.class
+	state := v.refresh(c)
+	if state.rejected != "" {
+		t.shape.refusal = state.rejected
+		return false
+	}
+	if size := v.sized(t.shape); size != nil {
+		state.state.Write(resourcesFitKey, size)
+	}
+	if status := v.engine.framework.RunFilterPlugins(v.ctx, state.state, t.pod, t.place.info); !status.IsSuccess() {
+		t.shape.refusal = status.Message()
+		return false
+	}
+	info := *t.shape.info
+	info.Pod = t.pod
+	t.place.info.AddPodInfo(&info)
+	t.place.pods = append(t.place.pods, t.pod)
+	v.log = append(v.log, placed{c, &info, t.place})
+	return true
+}
+
+const resourcesFitKey fwk.StateKey = "PreFilter" + names.NodeResourcesFit
+
+// sized returns what NodeResourcesFit's PreFilter says of a shape: a class's own state has
+// the requests of its sample.
+func (v *verifier) sized(sh *shape) fwk.StateData {
+	if sh.sized == nil && v.engine.resourcesFit != nil {
+		state := framework.NewCycleState()
+		v.engine.resourcesFit.PreFilter(v.ctx, state, sh.sample, nil)
+		sh.sized, _ = state.Read(resourcesFitKey)
+	}
+	return sh.sized
+}
+
+// refresh brings a class's state up to date with the pods placed since.
+func (v *verifier) refresh(id int) *replay {
+	r := v.states[id]
+	if r == nil {
+		r = v.begin(id)
+		v.states[id] = r
+	}
+	if r.watches == nil || r.upTo == len(v.log) {
+		return r
+	}
+	c, changed := v.classes[id], false
+	for ; r.upTo < len(v.log) && r.rejected == ""; r.upTo++ {
+		p := v.log[r.upTo]
+		if !r.watches[p.class] {
+			continue
+		}
+		if r.state.GetSkipFilterPlugins().Has(names.InterPodAffinity) && v.carries(p.class, id) {
+			v.prefilterAgain(r, c) // the plugin had nothing to watch for until now
+			return r
+		}
+		v.engine.framework.RunPreFilterExtensionAddPod(v.ctx, r.state, c.sample, p.info, p.place.info)
+		changed = true
+	}
+	if changed {
+		recount(r.state)
+	}
+	return r
+}
+
+// begin makes the state of a class that is asked about for the first time: of the nodes of
+// the Input, and from the log's beginning. The nodes to be bought were empty then.
+func (v *verifier) begin(id int) *replay {
+	c := v.classes[id]
+	watches, any := make([]bool, len(v.classes)), false
+	for p := range v.classes {
+		watches[p] = v.watches(id, p)
+		any = any || watches[p]
+	}
+	r := &replay{state: c.state, rejected: c.rejected}
+	if any || len(c.owned) > 0 {
+		r.watches, r.state = watches, c.state.Clone()
+		v.widen(r.state, c)
+	}
+	return r
+}
+
+// prefilterAgain makes the state anew from the nodes as they are now.
+func (v *verifier) prefilterAgain(r *replay, c *class) {
+	r.state, _, r.rejected = v.prefilter(c)
+	v.widen(r.state, c)
+	r.upTo = len(v.log)
+}
+
+// watches tells whether pods of class p can change what class c is allowed.
+func (v *verifier) watches(c, p int) bool {
+	for _, r := range v.classes[c].owned {
+		if v.rules[r].matches[p] {
+			return true
+		}
+	}
+	if co := v.classes[c].company; co != nil && co.matches[p] {
+		return true
+	}
+	return v.classes[c].exact || v.carries(p, c)
+}
+
+// carries tells whether pods of class p keep class c away.
+func (v *verifier) carries(p, c int) bool {
+	for _, r := range v.classes[p].owned {
+		if !v.rules[r].spread && v.rules[r].matches[c] {
+			return true
+		}
+	}
+	return false
+}
