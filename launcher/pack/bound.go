@@ -13,8 +13,6 @@ type duals struct {
 	worth []float64
 	// proven is the same for the prices as they are: its sum over all pods bounds any plan.
 	proven []float64
-	// potential of a bin is the most that a fractional filling is worth, per price.
-	potential []float64
 	// discount is what pods on bins that are limited in number may be worth more than
 	// they cost; it comes off the bound.
 	discount float64
@@ -26,18 +24,17 @@ const (
 	moreBins      = 6    // that join the relaxation in a round
 )
 
-// bound prices the items of a model by the dual of the assignment LP. The LP is solved over the
+// bound prices the items by the dual of the assignment LP. The LP is solved over the
 // few bins that matter, and bins that its worths would pay more than they cost join,
 // until none is left (column generation). Every round gives valid duals: a bin's
 // rents, scaled down to add up to its price, bound each worth.
-func bound(m *model) duals {
-	b := newBounder(m)
+func (b *bounder) bound() duals {
 	best, bestBound := duals{}, -1.0
 	for range roundsOfBound {
 		primal := b.relax()
 		d, overpaid := b.value()
 		value := 0.0
-		for i, it := range m.items {
+		for i, it := range b.items {
 			value += float64(it.count) * d.worth[i]
 		}
 		if value > bestBound {
@@ -58,20 +55,19 @@ type bounder struct {
 	*model
 	price  []float64   // by bin, above 0
 	fits   [][]int     // by bin: the items that count for it
-	share  [][]float64 // by bin: the shares of these items, one after the other
+	rows   []rows      // by bin, for these items
 	active []int       // bins in the relaxation, in order
 	worth  []float64   // by item, as the relaxation has it
 	rents  [][]float64 // by bin; nil if not in the relaxation
-	knap   *knapsack
 }
 
 func newBounder(m *model) *bounder {
 	b := &bounder{
 		model: m, price: m.positivePrices(), fits: m.bound(), worth: make([]float64, len(m.items)),
-		rents: make([][]float64, len(m.bins)), knap: newKnapsack(len(m.resources)),
+		rents: make([][]float64, len(m.bins)),
 	}
 	for t, fits := range b.fits {
-		b.share = append(b.share, m.shares(t, fits))
+		b.rows = append(b.rows, m.rowsOf(t, fits))
 	}
 	b.join(b.seeds())
 	return b
@@ -118,29 +114,6 @@ func (it *item) weightless() bool {
 	return !slices.ContainsFunc(it.request, func(q int64) bool { return q > 0 })
 }
 
-// shares returns what part of a bin each item takes. A bin counts as no larger than all
-// items that fit it together: more room is worth nothing.
-func (m *model) shares(t int, items []int) []float64 {
-	room := make([]float64, len(m.resources))
-	for r := range room {
-		for _, i := range m.bins[t].items {
-			room[r] += float64(m.items[i].request[r]) * float64(m.items[i].count)
-		}
-		room[r] = min(room[r], float64(m.bins[t].capacity[r]))
-	}
-	share := make([]float64, 0, len(items)*len(room))
-	for _, i := range items {
-		for r, q := range m.items[i].request {
-			if q == 0 {
-				share = append(share, 0)
-			} else {
-				share = append(share, float64(q)/room[r])
-			}
-		}
-	}
-	return share
-}
-
 // seeds picks the bins to start with: those on which many items would cost least alone,
 // and at least one for every item.
 func (b *bounder) seeds() []int {
@@ -148,10 +121,9 @@ func (b *bounder) seeds() []int {
 	for i := range cost {
 		cheapest[i], cost[i] = -1, math.Inf(1)
 	}
-	n := len(b.resources)
 	for t, fits := range b.fits {
 		for k, i := range fits {
-			if c := b.price[t] * slices.Max(b.share[t][k*n:(k+1)*n]); c < cost[i] {
+			if c := b.price[t] * slices.Max(b.rows[t].of(k)); c < cost[i] {
 				cheapest[i], cost[i] = t, c
 			}
 		}
@@ -186,11 +158,12 @@ func (b *bounder) join(bins []int) {
 
 // relax solves the relaxation over the active bins; it returns its value.
 func (b *bounder) relax() float64 {
-	r := &relaxation{resources: len(b.resources)}
+	r := &relaxation{first: []int{0}}
 	index := make([]int, len(b.items)) // item → item of the relaxation + 1
 	var items []int
 	for at, t := range b.active {
 		r.price = append(r.price, b.price[t])
+		r.first = append(r.first, r.first[at]+b.rows[t].n)
 		for k, i := range b.fits[t] {
 			if index[i] == 0 {
 				items = append(items, i)
@@ -199,7 +172,7 @@ func (b *bounder) relax() float64 {
 			}
 			j := index[i] - 1
 			r.pairs[j] = append(r.pairs[j], pair{at, len(r.share)})
-			r.share = append(r.share, b.share[t][k*r.resources:(k+1)*r.resources])
+			r.share = append(r.share, b.rows[t].of(k))
 		}
 	}
 	primal := r.solve()
@@ -208,7 +181,7 @@ func (b *bounder) relax() float64 {
 	}
 	clear(b.rents)
 	for at, t := range b.active {
-		b.rents[t] = r.l[at*r.resources : (at+1)*r.resources]
+		b.rents[t] = r.l[r.first[at]:r.first[at+1]]
 	}
 	return primal
 }
@@ -216,24 +189,18 @@ func (b *bounder) relax() float64 {
 // value makes the relaxation's worths valid for all bins. It returns the bins that they
 // overpay most.
 func (b *bounder) value() (duals, []int) {
-	d := duals{worth: make([]float64, len(b.items)), proven: make([]float64, len(b.items)), potential: make([]float64, len(b.bins))}
+	d := duals{worth: make([]float64, len(b.items)), proven: make([]float64, len(b.items))}
 	for i := range d.worth {
 		d.worth[i], d.proven[i] = math.Inf(1), math.Inf(1)
 	}
-	n := len(b.resources)
 	binding := make([]int, len(b.items)) // the bin that bounds an item's worth
-	worth := make([]float64, 0, len(b.items))
 	for t, fits := range b.fits {
 		if len(fits) == 0 {
 			continue
 		}
 		rents := b.rents[t]
 		if rents == nil {
-			worth = worth[:0]
-			for _, i := range fits {
-				worth = append(worth, b.worth[i])
-			}
-			_, rents = b.knap.solve(worth, b.share[t])
+			_, rents = solveKnapsack(b.rows[t], gather(b.worth, fits))
 		}
 		sum := 0.0
 		for r, l := range rents {
@@ -243,10 +210,9 @@ func (b *bounder) value() (duals, []int) {
 		if sum == 0 {
 			rents[0], sum = 1, 1 // all its items are worthless so far: any rents will do
 		}
-		d.potential[t] = sum / b.price[t]
 		for k, i := range fits {
 			cost := 0.0
-			for r, a := range b.share[t][k*n : (k+1)*n] {
+			for r, a := range b.rows[t].of(k) {
 				cost += a * rents[r]
 			}
 			d.proven[i] = min(d.proven[i], cost*b.bins[t].price/sum)
@@ -269,44 +235,39 @@ func (b *bounder) value() (duals, []int) {
 // limits works out what nodes of the bins that are limited in number may be worth.
 func (b *bounder) limits(d *duals) {
 	for t, bin := range b.bins {
-		if bin.limit == 0 {
-			continue
+		if bin.limit > 0 {
+			d.discount += float64(bin.limit) * max(0, b.most(t, d.worth)-bin.price)
 		}
-		items := slices.DeleteFunc(slices.Clone(bin.items), func(i int) bool { return b.items[i].weightless() })
-		worth := make([]float64, len(items))
-		for k, i := range items {
-			worth[k] = d.worth[i]
-		}
-		share, n, most := b.shares(t, items), len(b.resources), 0.0
-		_, rents := b.knap.solve(worth, share)
-		short := 1.0 // by which the rents fall short of the worths
-		for r, l := range rents {
-			rents[r] = max(0, l)
-			most += rents[r]
-		}
-		for k, w := range worth {
-			cost := 0.0
-			for r, a := range share[k*n : (k+1)*n] {
-				cost += a * rents[r]
-			}
-			if w > cost*short {
-				short = w / cost
-			}
-		}
-		most *= short
-		d.potential[t] = most / b.price[t]
-		d.discount += float64(bin.limit) * max(0, most-bin.price)
 	}
+}
+
+// most returns a proven upper bound of what one node of any bin may be worth.
+func (b *bounder) most(t int, worth []float64) float64 {
+	items := slices.DeleteFunc(slices.Clone(b.bins[t].items), func(i int) bool { return b.items[i].weightless() })
+	rows, most, short := b.rowsOf(t, items), 0.0, 1.0 // short: by how much the rents fall short of the worths
+	_, rents := solveKnapsack(rows, gather(worth, items))
+	for r, l := range rents {
+		rents[r] = max(0, l)
+		most += rents[r]
+	}
+	for k, i := range items {
+		cost := 0.0
+		for r, a := range rows.of(k) {
+			cost += a * rents[r]
+		}
+		if worth[i] > cost*short {
+			short = worth[i] / cost
+		}
+	}
+	return most * short
 }
 
 // mostly returns the few bins that account for most of a loss.
 func (b *bounder) mostly(loss []float64) []int {
 	var bins []int
-	total := 0.0
 	for t, l := range loss {
 		if l > 0 {
 			bins = append(bins, t)
-			total += l
 		}
 	}
 	slices.SortStableFunc(bins, func(s, t int) int { return cmp.Compare(loss[t], loss[s]) })
@@ -314,3 +275,26 @@ func (b *bounder) mostly(loss []float64) []int {
 }
 
 var steps int
+
+// potential returns, by bin, the most that a fractional filling is worth, per price.
+func (b *bounder) potential(worth []float64) []float64 {
+	potential := make([]float64, len(b.bins))
+	for t, fits := range b.fits {
+		most := 0.0
+		if b.bins[t].limit == 0 {
+			most, _ = solveKnapsack(b.rows[t], gather(worth, fits))
+		} else {
+			most = b.most(t, worth)
+		}
+		potential[t] = most/b.price[t] + trifle
+	}
+	return potential
+}
+
+func gather(values []float64, at []int) []float64 {
+	list := make([]float64, len(at))
+	for k, i := range at {
+		list[k] = values[i]
+	}
+	return list
+}

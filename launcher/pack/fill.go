@@ -19,13 +19,12 @@ type batch struct {
 type style struct {
 	large float64 // how much larger pods come before smaller ones
 	chunk float64 // which part of what a node still holds is decided at once
-	noise float64 // how much worths are stirred
 }
 
 // filler fills bins with items by arithmetic.
 type filler struct {
 	*model
-	duals
+	worth   []float64 // by item
 	fits    []bitset  // by bin, over items
 	request []float64 // of all items, one after the other
 	size    []float64 // by item: worth, against the largest
@@ -34,6 +33,11 @@ type filler struct {
 	active  []int     // items with pods left
 	used    []int     // nodes, by bin
 	effort  int       // fillings made
+
+	style style
+	guide []float64 // by item: what a pod counts for
+	reach []float64 // by bin: the most guide per price it may hold
+	pull  []float64 // by item: guide, weighed by size as the style says
 
 	candidates []int
 	free       []int64
@@ -45,16 +49,13 @@ type filler struct {
 // pods that request nothing are placed, too.
 const trifle = 1e-9
 
-func newFiller(m *model, d duals) *filler {
+func newFiller(m *model, worth []float64) *filler {
 	n := len(m.resources)
 	f := &filler{
-		model: m, duals: d, price: m.positivePrices(), left: make([]int, len(m.items)), used: make([]int, len(m.bins)),
-		free: make([]int64, n), inverse: make([]float64, n), size: make([]float64, len(m.items)),
+		model: m, price: m.positivePrices(), left: make([]int, len(m.items)), used: make([]int, len(m.bins)),
+		free: make([]int64, n), inverse: make([]float64, n), size: make([]float64, len(m.items)), pull: make([]float64, len(m.items)),
 	}
-	f.worth, f.potential = slices.Clone(d.worth), slices.Clone(d.potential)
-	for t := range f.potential {
-		f.potential[t] += trifle
-	}
+	f.worth = slices.Clone(worth)
 	for i, it := range m.items {
 		f.worth[i] += trifle * slices.Min(f.price)
 		for _, q := range it.request {
@@ -72,8 +73,9 @@ func newFiller(m *model, d duals) *filler {
 	return f
 }
 
-// load sets the pods to be placed.
-func (f *filler) load(takes []take) {
+// load sets the pods to be placed, and how.
+func (f *filler) load(takes []take, st style, guide, reach []float64) {
+	f.style, f.guide, f.reach = st, guide, reach
 	clear(f.left)
 	f.active = f.active[:0]
 	for _, t := range takes {
@@ -83,63 +85,74 @@ func (f *filler) load(takes []take) {
 		f.left[t.item] += t.count
 	}
 	slices.Sort(f.active)
+	for _, i := range f.active {
+		f.pull[i] = guide[i]
+		if st.large != 0 {
+			f.pull[i] *= math.Exp(st.large * f.size[i])
+		}
+	}
 }
 
 // fill fills one node: again and again it takes the item that would make the most of what
 // is free if the rest of the node were filled with it alone, so that all resources run out
 // together (the dot-product family of vector packing heuristics, Panigrahy et al. 2011).
 // The result is valid until the next call.
-func (f *filler) fill(b int, st style, worth []float64) ([]take, float64) {
+func (f *filler) fill(b int) (takes []take, worth float64) {
 	f.effort++
-	n := len(f.resources)
 	copy(f.free, f.bins[b].capacity)
 	f.candidates = f.candidates[:0]
 	for _, i := range f.active {
-		if f.fits[b].has(i) && f.left[i] > 0 {
+		if f.fits[b].has(i) {
 			f.candidates = append(f.candidates, i)
 		}
 	}
 	f.takes = f.takes[:0]
-	total := 0.0
 	for {
-		for r, q := range f.free {
-			f.inverse[r] = 1 / (float64(q) + 1e-9)
+		at, share := f.choose()
+		if at < 0 {
+			return f.takes, worth
 		}
-		best, bestScore, bestShare := -1, -1.0, 0.0
-		kept := f.candidates[:0]
-		for _, i := range f.candidates {
-			share := 0.0
-			for r, q := range f.request[i*n : i*n+n] {
-				share = max(share, q*f.inverse[r])
-			}
-			if share > 1 {
-				continue // takes of the same item may have used up the room
-			}
-			kept = append(kept, i)
-			score := worth[i] / share
-			if st.large != 0 {
-				score *= math.Exp(st.large * f.size[i])
-			}
-			if score > bestScore {
-				best, bestScore, bestShare = i, score, share
-			}
+		i := f.candidates[at]
+		taken := f.taken(i)
+		most := min(f.left[i], f.items[i].most) - taken
+		count := min(f.holds(i), most, max(1, int(f.style.chunk/share)))
+		if count > 0 {
+			f.put(i, count)
+			worth += float64(count) * f.guide[i]
 		}
-		f.candidates = kept
-		if best < 0 {
-			return f.takes, total
-		}
-		count := f.holds(best)
-		count = min(count, f.left[best]-f.taken(best), f.items[best].most-f.taken(best), max(1, int(st.chunk/bestShare)))
-		if count < 1 {
-			f.candidates = slices.DeleteFunc(f.candidates, func(i int) bool { return i == best })
-			continue
-		}
-		f.put(best, count)
-		total += float64(count) * f.worth[best]
-		if f.taken(best) >= min(f.left[best], f.items[best].most) {
-			f.candidates = slices.DeleteFunc(f.candidates, func(i int) bool { return i == best })
+		if count == most || count < 1 {
+			last := len(f.candidates) - 1
+			f.candidates[at] = f.candidates[last]
+			f.candidates = f.candidates[:last]
 		}
 	}
+}
+
+// choose returns the position of the candidate to take next, and the largest share of a free
+// resource that a pod of it takes; -1 when none fits. Candidates that no longer fit are dropped.
+func (f *filler) choose() (best int, bestShare float64) {
+	n := len(f.resources)
+	for r, q := range f.free {
+		f.inverse[r] = 1 / (float64(q) + 1e-9)
+	}
+	best = -1
+	bestPull := 0.0
+	kept := f.candidates[:0]
+	for _, i := range f.candidates {
+		share := 0.0
+		for r, q := range f.request[i*n : i*n+n] {
+			share = max(share, q*f.inverse[r])
+		}
+		if share > 1 {
+			continue
+		}
+		if best < 0 || f.pull[i]*bestShare > bestPull*share {
+			best, bestPull, bestShare = len(kept), f.pull[i], share
+		}
+		kept = append(kept, i)
+	}
+	f.candidates = kept
+	return best, bestShare
 }
 
 // holds returns how many pods of an item the free room holds.

@@ -4,18 +4,19 @@ import "slices"
 
 // greedy fills nodes until every pod loaded is placed, the bin with the most worth per price
 // first, as many alike as there are pods for. Bins are looked at in the order of what they
-// may reach, and only while that is more than the best found. It gives up, with false,
-// once the plan is bound to cost limit or more.
-func (f *filler) greedy(st style, worth []float64, limit float64) (plan []batch, price float64, ok bool) {
-	reach := slices.Clone(f.potential)
-	rest := 0.0
+// may reach, and only while that is more than the best found. It gives up,
+// with an infinite price, once the plan is bound to cost limit or more.
+func (f *filler) greedy(limit float64) (plan []batch, price float64) {
+	rest, hopes := 0.0, 0.0
 	for _, i := range f.active {
 		rest += float64(f.left[i]) * f.worth[i]
+		hopes += float64(f.left[i]) * f.guide[i]
 	}
+	reach := slices.Clone(f.reach)
 	for len(f.active) > 0 {
-		b, takes := f.best(st, worth, reach, rest)
+		b, takes := f.best(reach, hopes)
 		if b < 0 {
-			return plan, price, true
+			return plan, price
 		}
 		nodes := f.repeats(takes)
 		b = f.rightSize(b, takes)
@@ -26,18 +27,19 @@ func (f *filler) greedy(st style, worth []float64, limit float64) (plan []batch,
 		for _, t := range takes {
 			f.left[t.item] -= nodes * t.count
 			rest -= float64(nodes*t.count) * f.worth[t.item]
+			hopes -= float64(nodes*t.count) * f.guide[t.item]
 		}
 		f.active = slices.DeleteFunc(f.active, func(i int) bool { return f.left[i] == 0 })
 		plan = append(plan, batch{b, takes, nodes})
 		if price += float64(nodes) * f.price[b]; price+rest >= limit {
-			return plan, price, false
+			return plan, infinite
 		}
 	}
-	return plan, price, true
+	return plan, price
 }
 
 // best finds the bin to open next and its filling; -1 when nothing fits any more.
-func (f *filler) best(st style, worth, reach []float64, rest float64) (int, []take) {
+func (f *filler) best(reach []float64, rest float64) (int, []take) {
 	best, bestEff := -1, 0.0
 	var bestTakes []take
 	tried := make(bitset, (len(f.bins)+63)/64)
@@ -56,7 +58,7 @@ func (f *filler) best(st style, worth, reach []float64, rest float64) (int, []ta
 			reach[next] = 0
 			continue
 		}
-		takes, total := f.fill(next, st, worth)
+		takes, total := f.fill(next)
 		eff := total / f.price[next]
 		reach[next] = eff
 		if len(takes) > 0 && eff > bestEff {
@@ -72,4 +74,21 @@ func (f *filler) repeats(takes []take) int {
 		nodes = min(nodes, f.left[t.item]/t.count)
 	}
 	return nodes
+}
+
+// rightSize returns the cheapest bin that holds what bin b was filled with.
+func (f *filler) rightSize(b int, takes []take) int {
+	clear(f.free)
+	for _, t := range takes {
+		for r, q := range f.items[t.item].request {
+			f.free[r] += q * int64(t.count)
+		}
+	}
+	for s := range f.bins[:b] {
+		if f.bins[s].limit == 0 && covers(f.bins[s].capacity, f.free) &&
+			!slices.ContainsFunc(takes, func(t take) bool { return !f.fits[s].has(t.item) }) {
+			return s // bins are sorted by price
+		}
+	}
+	return b
 }

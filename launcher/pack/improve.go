@@ -12,20 +12,38 @@ type placed struct {
 	loss  float64 // price less the worth of the pods
 }
 
+// styles are what improvement tries; the first is the best for a whole plan.
+var styles = [...]style{
+	{large: 0.05, chunk: 0.25},
+	{large: 0, chunk: 0},
+	{large: 0.15, chunk: 0.25},
+	{large: 0.15, chunk: 1},
+	{large: 0.4, chunk: 0},
+	{large: 0.4, chunk: 0.25},
+	{large: 1, chunk: 1},
+}
+
+// stir is how far worths are moved at random, either way.
+const stir = 0.1
+
 // improve ruins and recreates (Schrimpf et al. 2000): a few nodes, those more likely that
 // lose much, are emptied and their pods packed anew with worths that are a little stirred;
 // the new nodes stay when they cost less. It ends when the effort is spent or when no more
 // than gap could be saved.
-func (k *packer) improve(f *filler, plan []batch, gap float64) []batch {
+func (k *packer) improve(f *filler, potential []float64, plan []batch, gap float64) []batch {
 	nodes := f.expand(plan)
+	clear(f.used)
+	for _, n := range nodes {
+		f.used[n.bin]++
+	}
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // equal input has to give an equal plan
-	worth := slices.Clone(f.worth)
+	guide := slices.Clone(f.worth)
 	var takes []take
-	for round := 0; f.effort < k.Effort && gap > 0 && len(nodes) > 1; round++ {
-		f.effort++
+	for round := 0; f.effort < k.Effort && gap > 0 && len(nodes) > 0; round++ {
 		if round%16 == 0 && k.stopped() {
 			break
 		}
+		f.effort++ // rounds that come to nothing count, too
 		ruined := f.ruin(nodes, r)
 		takes = takes[:0]
 		before, loss := 0.0, 0.0
@@ -35,21 +53,22 @@ func (k *packer) improve(f *filler, plan []batch, gap float64) []batch {
 			loss += nodes[n].loss
 			f.used[nodes[n].bin]--
 		}
+		for _, t := range takes {
+			guide[t.item] = f.worth[t.item] * (1 + stir*(2*r.Float64()-1))
+		}
+		f.load(takes, styles[r.IntN(len(styles))], guide, potential)
+		var fresh []batch
+		price := infinite
 		if loss > 1e-6*before {
-			f.load(takes)
-			for _, i := range f.active {
-				worth[i] = f.worth[i] * (1 + 0.2*(r.Float64()-0.5))
-			}
-			st := style{large: []float64{0, 0.05, 0.15, 0.4, 1}[r.IntN(5)], chunk: []float64{0, 0.25, 1}[r.IntN(3)]}
-			if fresh, price, ok := f.greedy(st, worth, before*(1-1e-9)); ok {
-				gap -= before - price
-				nodes = f.replace(nodes, ruined, fresh)
-				continue
-			} else {
-				for _, b := range fresh {
-					f.used[b.bin] -= b.nodes
-				}
-			}
+			fresh, price = f.greedy(before * (1 - 1e-9))
+		}
+		if price < before*(1-1e-9) {
+			gap -= before - price
+			nodes = append(without(nodes, ruined), f.expand(fresh)...)
+			continue
+		}
+		for _, b := range fresh {
+			f.used[b.bin] -= b.nodes
 		}
 		for _, n := range ruined {
 			f.used[nodes[n].bin]++
@@ -61,7 +80,6 @@ func (k *packer) improve(f *filler, plan []batch, gap float64) []batch {
 // expand lists the nodes of a plan one by one.
 func (f *filler) expand(plan []batch) []placed {
 	var nodes []placed
-	clear(f.used)
 	for _, b := range plan {
 		n := placed{b.bin, b.takes, f.price[b.bin]}
 		for _, t := range b.takes {
@@ -70,17 +88,15 @@ func (f *filler) expand(plan []batch) []placed {
 		for range b.nodes {
 			nodes = append(nodes, n)
 		}
-		f.used[b.bin] += b.nodes
 	}
 	return nodes
 }
 
-// ruin picks two to eight nodes.
+// ruin picks one to eight nodes, each the worst of three.
 func (f *filler) ruin(nodes []placed, r *rand.Rand) []int {
-	want := min(len(nodes), 2+r.IntN(7))
+	want := min(len(nodes), 1+r.IntN(8))
 	var picked []int
 	for tries := 0; len(picked) < want && tries < 4*want; tries++ {
-		// The worst of three.
 		n := r.IntN(len(nodes))
 		for range 2 {
 			if o := r.IntN(len(nodes)); nodes[o].loss > nodes[n].loss {
@@ -95,29 +111,24 @@ func (f *filler) ruin(nodes []placed, r *rand.Rand) []int {
 	return picked
 }
 
-// replace puts fresh nodes in the place of ruined ones.
-func (f *filler) replace(nodes []placed, ruined []int, fresh []batch) []placed {
-	for _, n := range slices.Backward(ruined) {
+// without removes the nodes at the ascending positions given.
+func without(nodes []placed, positions []int) []placed {
+	for _, n := range slices.Backward(positions) {
 		nodes[n] = nodes[len(nodes)-1]
 		nodes = nodes[:len(nodes)-1]
-	}
-	for _, b := range fresh {
-		n := placed{b.bin, b.takes, f.price[b.bin]}
-		for _, t := range b.takes {
-			n.loss -= float64(t.count) * f.worth[t.item]
-		}
-		for range b.nodes {
-			nodes = append(nodes, n)
-		}
 	}
 	return nodes
 }
 
-// collect turns nodes into batches of one; identical ones come one after the other as they
-// are.
+// collect turns nodes into batches, those of one bin side by side.
 func collect(nodes []placed) []batch {
+	slices.SortStableFunc(nodes, func(a, b placed) int { return a.bin - b.bin })
 	plan := make([]batch, 0, len(nodes))
 	for _, n := range nodes {
+		if last := len(plan) - 1; last >= 0 && plan[last].bin == n.bin && slices.Equal(plan[last].takes, n.takes) {
+			plan[last].nodes++
+			continue
+		}
 		plan = append(plan, batch{n.bin, n.takes, 1})
 	}
 	return plan

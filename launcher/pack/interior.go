@@ -4,7 +4,7 @@ import "math"
 
 // relaxation is the assignment LP over a few bins,
 //
-//	min Σ_b price_b·x_b   subject to   Σ_b y_ib = count_i,   Σ_i share_ibr·y_ib ≤ x_b for every resource r,
+//	min Σ_b price_b·x_b   subject to   Σ_b y_ib = count_i,   Σ_i share_ibr·y_ib ≤ x_b for every row r of b,
 //
 // with y_ib pods of item i on x_b nodes of bin b, and its dual
 //
@@ -12,17 +12,17 @@ import "math"
 //
 // It is solved by a primal-dual interior-point method (Mehrotra 1992) that starts from,
 // and stays with, points strictly feasible for both. Eliminating the items from the
-// Newton system leaves one dense row per bin and resource, which is small.
+// Newton system leaves one dense row per row of a bin, which is small.
 type relaxation struct {
-	resources int
-	count     []float64   // by item
-	price     []float64   // by bin
-	pairs     [][]pair    // by item: the bins that it fits
-	share     [][]float64 // by pair: request ÷ capacity, by resource
+	count []float64   // by item
+	price []float64   // by bin
+	first []int       // by bin: its first row; one more at the end
+	pairs [][]pair    // by item: the bins that it fits, in order
+	share [][]float64 // by pair: the item's shares of the bin's rows
 
 	y, z, dy, dz  []float64 // by pair: pods, slack of worth, and their directions
 	x, u, dx, du  []float64 // by bin: nodes, slack of price
-	q, l, dq, dl  []float64 // by bin and resource: free room, rent
+	q, l, dq, dl  []float64 // by row: free room, rent
 	worth, dw     []float64 // by item
 	normal        []float64 // matrix of the Newton system, lower triangle by rows
 	rcY, rcX, rcQ []float64 // targets of the complementarity products
@@ -51,17 +51,18 @@ func (r *relaxation) solve() float64 {
 
 // start sets a strictly feasible point.
 func (r *relaxation) start() {
-	pairs, bins, n := len(r.share), len(r.price), len(r.price)*r.resources
+	pairs, bins, n := len(r.share), len(r.price), r.first[len(r.price)]
 	floats := func(n int) []float64 { return make([]float64, n) }
 	r.y, r.z, r.dy, r.dz, r.rcY = floats(pairs), floats(pairs), floats(pairs), floats(pairs), floats(pairs)
 	r.x, r.u, r.dx, r.du, r.rcX = floats(bins), floats(bins), floats(bins), floats(bins), floats(bins)
 	r.q, r.l, r.dq, r.dl, r.rcQ = floats(n), floats(n), floats(n), floats(n), floats(n)
 	r.worth, r.dw, r.normal = floats(len(r.count)), floats(len(r.count)), floats(n*n)
 	for b, price := range r.price {
-		for d := range r.resources {
-			r.l[b*r.resources+d] = price / float64(r.resources+1)
+		rows := r.l[r.first[b]:r.first[b+1]]
+		r.u[b] = price / float64(len(rows)+1)
+		for d := range rows {
+			rows[d] = r.u[b]
 		}
-		r.u[b] = price / float64(r.resources+1)
 	}
 	for i, pairs := range r.pairs {
 		r.worth[i] = math.Inf(1)
@@ -70,7 +71,7 @@ func (r *relaxation) start() {
 			r.z[p.at] = r.cost(p)
 			r.worth[i] = min(r.worth[i], 0.9*r.z[p.at])
 			for d, a := range r.share[p.at] {
-				r.q[p.bin*r.resources+d] -= a * r.y[p.at]
+				r.q[r.first[p.bin]+d] -= a * r.y[p.at]
 			}
 		}
 		for _, p := range pairs {
@@ -78,7 +79,7 @@ func (r *relaxation) start() {
 		}
 	}
 	for b := range r.x {
-		room := r.q[b*r.resources : (b+1)*r.resources]
+		room := r.q[r.first[b]:r.first[b+1]]
 		for _, q := range room {
 			r.x[b] = max(r.x[b], -1.1*q)
 		}
@@ -93,7 +94,7 @@ func (r *relaxation) start() {
 func (r *relaxation) cost(p pair) float64 {
 	cost := 0.0
 	for d, a := range r.share[p.at] {
-		cost += a * r.l[p.bin*r.resources+d]
+		cost += a * r.l[r.first[p.bin]+d]
 	}
 	return cost
 }
@@ -187,11 +188,11 @@ func (r *relaxation) reach() (alphaP, alphaD float64) {
 
 // factor builds the Newton system over rents and factors it (Cholesky).
 func (r *relaxation) factor() bool {
-	n, d := len(r.l), r.resources
+	n := len(r.l)
 	clear(r.normal)
 	for b := range r.price {
-		for i := b * d; i < (b+1)*d; i++ {
-			for j := b * d; j <= i; j++ {
+		for i := r.first[b]; i < r.first[b+1]; i++ {
+			for j := r.first[b]; j <= i; j++ {
 				r.normal[i*n+j] = r.x[b] / r.u[b]
 			}
 			r.normal[i*n+i] += r.q[i] / r.l[i]
@@ -204,21 +205,22 @@ func (r *relaxation) factor() bool {
 			theta := r.y[p.at] / r.z[p.at]
 			total += theta
 			for i, a := range r.share[p.at] {
-				g[p.bin*d+i] = theta * a
-				row := r.normal[(p.bin*d+i)*n+p.bin*d:]
+				at := r.first[p.bin] + i
+				g[at] = theta * a
+				row := r.normal[at*n+r.first[p.bin]:]
 				for j := 0; j <= i; j++ {
 					row[j] += theta * a * r.share[p.at][j]
 				}
 			}
 		}
 		for k, p := range pairs {
-			for i := p.bin * d; i < (p.bin+1)*d; i++ {
+			for i := r.first[p.bin]; i < r.first[p.bin+1]; i++ {
 				if g[i] == 0 {
 					continue
 				}
 				f, row := g[i]/total, r.normal[i*n:i*n+i+1]
 				for _, o := range pairs[:k+1] {
-					for j := o.bin * d; j < min((o.bin+1)*d, i+1); j++ {
+					for j := r.first[o.bin]; j < min(r.first[o.bin+1], i+1); j++ {
 						row[j] -= f * g[j]
 					}
 				}
@@ -255,10 +257,10 @@ func cholesky(a []float64, n int) bool {
 
 // direction solves the Newton system for the targets set.
 func (r *relaxation) direction() {
-	n, d := len(r.l), r.resources
+	n := len(r.l)
 	rhs := r.dl
 	for b := range r.price {
-		for i := b * d; i < (b+1)*d; i++ {
+		for i := r.first[b]; i < r.first[b+1]; i++ {
 			rhs[i] = r.rcQ[i]/r.l[i] - r.rcX[b]/r.u[b]
 		}
 	}
@@ -272,7 +274,7 @@ func (r *relaxation) direction() {
 		for _, p := range pairs {
 			f := r.rcY[p.at]/r.z[p.at] + r.y[p.at]/r.z[p.at]*h/total
 			for j, a := range r.share[p.at] {
-				rhs[p.bin*d+j] += a * f
+				rhs[r.first[p.bin]+j] += a * f
 			}
 		}
 	}
@@ -284,7 +286,7 @@ func (r *relaxation) direction() {
 			total += theta
 			r.dz[p.at] = 0
 			for j, a := range r.share[p.at] {
-				r.dz[p.at] += a * r.dl[p.bin*d+j]
+				r.dz[p.at] += a * r.dl[r.first[p.bin]+j]
 			}
 		}
 		for _, p := range pairs {
@@ -297,7 +299,7 @@ func (r *relaxation) direction() {
 	}
 	for b := range r.price {
 		r.du[b] = 0
-		for i := b * d; i < (b+1)*d; i++ {
+		for i := r.first[b]; i < r.first[b+1]; i++ {
 			r.du[b] -= r.dl[i]
 			r.dq[i] = (r.rcQ[i] - r.q[i]*r.dl[i]) / r.l[i]
 		}

@@ -2,32 +2,26 @@ package pack
 
 // knapsack finds the most valuable fractional filling of one bin,
 //
-//	max Σ_i worth_i·y_i   subject to   Σ_i share_ir·y_i ≤ 1 for every resource r,
+//	max Σ_i worth_i·y_i   subject to   Σ_i share_ir·y_i ≤ 1 for every row r of the bin,
 //
-// by the revised simplex method: one row per resource, so a few pivots suffice.
+// by the revised simplex method: there are few rows, so a few pivots suffice.
 type knapsack struct {
-	resources int
-	inverse   []float64 // of the basis, by rows
-	level     []float64 // of the basic variables
-	value     []float64 // of the basic variables
-	column    []float64
-	rents     []float64
+	rows
+	worth   []float64 // by item
+	inverse []float64 // of the basis, by rows
+	level   []float64 // of the basic variables
+	value   []float64 // of the basic variables
+	column  []float64
+	rents   []float64
 }
 
-func newKnapsack(resources int) *knapsack {
-	n := resources
-	return &knapsack{
-		resources: n, inverse: make([]float64, n*n), level: make([]float64, n),
+// solveKnapsack returns the value of the filling and the rents of the rows.
+func solveKnapsack(r rows, worth []float64) (value float64, rents []float64) {
+	n := r.n
+	k := &knapsack{
+		rows: r, worth: worth, inverse: make([]float64, n*n), level: make([]float64, n),
 		value: make([]float64, n), column: make([]float64, n), rents: make([]float64, n),
 	}
-}
-
-// solve returns the value of the filling and the resources' rents, valid until the next call.
-// share holds the items' shares one after the other.
-func (k *knapsack) solve(worth, share []float64) (value float64, rents []float64) {
-	n := k.resources
-	clear(k.inverse)
-	clear(k.value)
 	for r := range n {
 		k.inverse[r*n+r], k.level[r] = 1, 1
 	}
@@ -38,11 +32,11 @@ func (k *knapsack) solve(worth, share []float64) (value float64, rents []float64
 				k.rents[c] += v * k.inverse[r*n+c]
 			}
 		}
-		in, slack := k.entering(worth, share)
+		in, slack := k.entering()
 		if in < 0 && slack < 0 {
 			break
 		}
-		k.pivot(in, slack, worth, share)
+		k.pivot(in, slack)
 	}
 	for r, v := range k.value {
 		value += v * k.level[r]
@@ -51,12 +45,12 @@ func (k *knapsack) solve(worth, share []float64) (value float64, rents []float64
 }
 
 // entering picks the variable that gains most: an item, or the slack of a resource with a negative rent.
-func (k *knapsack) entering(worth, share []float64) (in, slack int) {
+func (k *knapsack) entering() (in, slack int) {
 	in, slack = -1, -1
-	best, n := 1e-4, k.resources // relative gain below which more precision is of no use
-	for i, w := range worth {
+	best := 1e-4 // relative gain below which more precision is of no use
+	for i, w := range k.worth {
 		cost := 0.0
-		for r, a := range share[i*n : (i+1)*n] {
+		for r, a := range k.of(i) {
 			cost += a * k.rents[r]
 		}
 		if gain := w - cost; gain > best*w {
@@ -76,10 +70,10 @@ func (k *knapsack) entering(worth, share []float64) (in, slack int) {
 }
 
 // pivot brings an item or a slack into the basis.
-func (k *knapsack) pivot(in, slack int, worth, share []float64) {
-	n, value := k.resources, 0.0
+func (k *knapsack) pivot(in, slack int) {
+	n, value := k.n, 0.0
 	if in >= 0 {
-		value = worth[in]
+		value = k.worth[in]
 	}
 	for r := range n {
 		if slack >= 0 {
@@ -87,7 +81,7 @@ func (k *knapsack) pivot(in, slack int, worth, share []float64) {
 			continue
 		}
 		k.column[r] = 0
-		for c, a := range share[in*n : (in+1)*n] {
+		for c, a := range k.of(in) {
 			k.column[r] += k.inverse[r*n+c] * a
 		}
 	}

@@ -189,7 +189,7 @@ func (k *packer) proveAgain() {
 		k.proven[s] = infinite
 	}
 	m := newModel(again, 0)
-	again.prove(m, bound(m))
+	again.prove(m, newBounder(m).bound())
 	k.discount = again.discount
 }
 

@@ -2,50 +2,51 @@ package pack
 
 import "slices"
 
-// styles are tried one after the other; none is best for all mixes.
-var styles = [...]style{
-	{large: 0.05, chunk: 0.25},
-	{large: 0.3, chunk: 0.25},
-	{large: 0, chunk: 0.25},
-	{large: 0.15, chunk: 0},
-	{large: 0, chunk: 1},
-	{large: 0.8, chunk: 0.25},
-}
+const (
+	// goodEnough is the relative gap to the bound at which the search ends.
+	goodEnough = 1e-3
+	// corrections bounds how many plans are made with corrected worths, patience how many of
+	// them in a row may be no better than the best before.
+	corrections, patience = 16, 6
+)
 
-// goodEnough is the relative gap to the bound at which the search ends.
-const goodEnough = 1e-3
+const infinite = 1e300
 
-// search looks for a cheap arithmetic plan for a model: a portfolio of greedy plans, the best of
-// which is improved on.
+// search looks for a cheap arithmetic plan for a model. The first greedy plan follows the
+// worths of the bound. Worths know of no whole pods, so the next plans follow corrected ones:
+// what ended on badly filled nodes counts for more, and is thereby placed while there is a
+// choice of company (sequential value correction, Belov and Scheithauer 2007). The best
+// plan is improved on.
 func (k *packer) search(m *model, first bool) []batch {
-	d := bound(m)
+	b := newBounder(m)
+	d := b.bound()
 	if first {
 		k.prove(m, d)
 	}
-	f := newFiller(m, d)
+	f := newFiller(m, d.worth)
 	target := 0.0
 	for i, it := range m.items {
 		target += float64(it.count) * d.worth[i]
 	}
 	target *= 1 + goodEnough
-	best, bestPrice := []batch(nil), infinite
-	for _, st := range styles {
-		f.load(m.all())
+	potential := b.potential(f.worth)
+	guide, reach := slices.Clone(f.worth), potential
+	best, bestPrice, since := []batch(nil), infinite, 0
+	for n := 0; n <= corrections && since < patience; n++ {
+		f.load(m.all(), styles[0], guide, reach)
 		clear(f.used)
-		if plan, price, ok := f.greedy(st, f.worth, bestPrice); ok {
-			best, bestPrice = plan, price
+		plan, price := f.greedy(infinite)
+		if since++; price < bestPrice {
+			best, bestPrice, since = plan, price, 0
 		}
 		if f.effort >= k.Effort || bestPrice <= target || k.stopped() {
-			break
+			return best
 		}
+		f.correct(plan, guide, 0.8/(1+float64(n)/6))
+		reach = b.potential(guide)
 	}
-	if f.effort >= k.Effort || bestPrice <= target || k.stopped() {
-		return best
-	}
-	return k.improve(f, best, bestPrice-target)
+	return k.improve(f, potential, best, bestPrice-target)
 }
-
-const infinite = 1e300
 
 // prove notes what the pods are worth at least.
 func (k *packer) prove(m *model, d duals) {
@@ -68,22 +69,21 @@ func (m *model) all() []take {
 	return all
 }
 
-// rightSize returns the cheapest bin that holds what one of a batch's nodes does.
-func (f *filler) rightSize(b int, takes []take) int {
-	clear(f.free)
-	for _, t := range takes {
-		for r, q := range f.items[t.item].request {
-			f.free[r] += q * int64(t.count)
+// correct moves the worths towards what the pods cost in a plan, by a part of the way.
+func (f *filler) correct(plan []batch, guide []float64, part float64) {
+	cost := make([]float64, len(guide))
+	for _, b := range plan {
+		worth := 0.0
+		for _, t := range b.takes {
+			worth += float64(t.count) * guide[t.item]
+		}
+		for _, t := range b.takes {
+			cost[t.item] += float64(t.count*b.nodes) * f.price[b.bin] / worth
 		}
 	}
-	for s := range f.bins[:b] {
-		if f.bins[s].price >= f.bins[b].price {
-			break
-		}
-		if f.bins[s].limit == 0 && covers(f.bins[s].capacity, f.free) &&
-			!slices.ContainsFunc(takes, func(t take) bool { return !f.fits[s].has(t.item) }) {
-			return s
+	for i := range guide {
+		if cost[i] > 0 {
+			guide[i] *= 1 - part + part*cost[i]/float64(f.items[i].count)
 		}
 	}
-	return b
 }
