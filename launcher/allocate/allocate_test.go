@@ -310,6 +310,33 @@ func TestReleasedPodDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// TestRoomToSpare: a pod that is added to a claim holds a place there, also where it gave
+// one back before.
+func TestRoomToSpare(t *testing.T) {
+	a, b := waiting("a"), waiting("b")
+	l := newLoop(t, a, b)
+	l.reserve([]*corev1.Pod{a, b})
+	claim := claimFor("c1", "a", "b")
+	claim.Status.InstanceID = "i-1"
+	l.planned(result{claims: []*v1alpha1.NodeClaim{claim}})
+	l.release([]Release{{Pod: "b", Claim: "c1", Reason: "displaced"}})
+	l.reserve([]*corev1.Pod{b})
+	grown := claim.DeepCopy()
+	grown.Status.Added = []v1alpha1.ReservedPod{{UID: "b", Namespace: "default", Name: "b"}}
+	l.planned(result{grown: []*v1alpha1.NodeClaim{grown}})
+	if e := l.pods["b"]; e.Phase != Planned || e.Claim != "c1" {
+		t.Fatalf("pod b is %s on %q", e.Phase, e.Claim)
+	}
+	gone := grown.DeepCopy()
+	gone.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+	l.observe(event{claim: gone})
+	for _, uid := range []types.UID{"a", "b"} {
+		if e := l.pods[uid]; e.Phase != Waiting {
+			t.Errorf("pod %s is %s after its claim ended, want waiting", uid, e.Phase)
+		}
+	}
+}
+
 func TestUnneededClaimIsCancelledBeforeLaunch(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

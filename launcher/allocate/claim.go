@@ -34,7 +34,8 @@ func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
 		claim.Spec.Labels = map[string]string{}
 	}
 	claim.Spec.Labels[v1alpha1.LabelNodePool] = pool.Name
-	for _, t := range v.budget.Within(n.Templates) {
+	within := v.budget.Within(n.Templates)
+	for _, t := range within[:min(len(within), v1alpha1.MaxOfferings)] {
 		claim.Spec.Offerings = append(claim.Spec.Offerings, v.budget.Offers[t].Accepted())
 	}
 	for _, pod := range n.Pods {
@@ -43,11 +44,20 @@ func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
 	return claim
 }
 
-// summary counts claims by their cheapest type, for people.
-func summary(claims []*v1alpha1.NodeClaim) string {
+// claims makes the claims of a plan.
+func (v *view) claims(plan *fit.Plan) []*v1alpha1.NodeClaim {
+	claims := make([]*v1alpha1.NodeClaim, 0, len(plan.Nodes))
+	for _, n := range plan.Nodes {
+		claims = append(claims, v.claim(n))
+	}
+	return claims
+}
+
+// summary counts a plan's nodes by their type, for people.
+func (v *view) summary(plan *fit.Plan) string {
 	counts := map[string]int{}
-	for _, c := range claims {
-		counts[c.Spec.Offerings[0].InstanceType]++
+	for _, n := range plan.Nodes {
+		counts[v.templates[n.Templates[0]].Node.Labels[corev1.LabelInstanceTypeStable]]++
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {

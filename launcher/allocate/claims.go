@@ -22,8 +22,8 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		return
 	}
 	l.claims[claim.Name] = claim
-	for _, r := range claim.Spec.Pods {
-		if slices.Contains(claim.Status.Released, r.UID) || l.released[claim.Name].Has(r.UID) {
+	for _, r := range claim.HeldPods() {
+		if l.released[claim.Name].Has(r.UID) {
 			continue
 		}
 		e := l.pods[r.UID]
@@ -77,7 +77,7 @@ func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
 	delete(l.released, claim.Name)
 	l.cancelled.Delete(claim.UID)
 	now := time.Now()
-	for _, r := range claim.Spec.Pods {
+	for _, r := range claim.HeldPods() {
 		e := l.pods[r.UID]
 		if e == nil || e.Claim != claim.Name {
 			continue
@@ -114,7 +114,10 @@ func (l *loop) limited(pool string) bool {
 
 // cancelIfUnneeded deletes a claim that was not launched yet and holds no pod any more.
 func (l *loop) cancelIfUnneeded(claim *v1alpha1.NodeClaim, reason string) {
-	if claim == nil || len(claim.Spec.Pods) == 0 || claim.Status.InstanceID != "" || l.cancelled.Has(claim.UID) || slices.ContainsFunc(claim.Spec.Pods, func(r v1alpha1.ReservedPod) bool {
+	if claim == nil || len(claim.Spec.Pods) == 0 || claim.Status.InstanceID != "" || l.cancelled.Has(claim.UID) {
+		return
+	}
+	if slices.ContainsFunc(claim.HeldPods(), func(r v1alpha1.ReservedPod) bool {
 		e := l.pods[r.UID]
 		return e != nil && e.Claim == claim.Name
 	}) {

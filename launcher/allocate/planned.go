@@ -25,6 +25,16 @@ func (l *loop) planned(r result) {
 			"price", dollars(first.Price.AsApproximateFloat64()), "offerings", len(claim.Spec.Offerings))
 		l.cancelIfUnneeded(l.claims[claim.Name], "its pods went away while it was planned")
 	}
+	for _, claim := range r.grown {
+		if l.ended.Has(claim.UID) {
+			continue // its pods wait as before
+		}
+		for _, added := range claim.Status.Added {
+			l.released[claim.Name].Delete(added.UID) // who gave room back may get it again
+		}
+		l.claimSeen(claim)
+		l.log.Info("room to spare reserved", "nodeclaim", claim.Name, "pods", len(claim.HeldPods()))
+	}
 	for _, u := range r.unplaced {
 		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {
 			reason := strings.Join(u.Reasons, "; ")

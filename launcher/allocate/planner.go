@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/client-go/util/workqueue"
@@ -46,7 +47,8 @@ type releasedPods struct {
 
 // result is what became of a batch.
 type result struct {
-	claims   []*v1alpha1.NodeClaim
+	claims   []*v1alpha1.NodeClaim // that were written
+	grown    []*v1alpha1.NodeClaim // that were given more pods
 	unplaced []fit.Unplaced
 	// failed pods were planned for, but the plan could not be made or written.
 	failed map[types.UID]string
@@ -100,7 +102,7 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 		byScheduler[pod.Spec.SchedulerName] = append(byScheduler[pod.Spec.SchedulerName], pod)
 	}
 	for name, pods := range byScheduler {
-		claims, unplaced, err := p.decide(ctx, p.cfg.Engines[name], pods, b)
+		view, plan, err := p.decide(ctx, p.cfg.Engines[name], pods, b)
 		if err != nil {
 			p.log.Error(err, "planning failed", "pods", len(pods))
 			for _, pod := range pods {
@@ -108,38 +110,40 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 			}
 			continue
 		}
-		r.unplaced = append(r.unplaced, unplaced...)
-		written := p.write(ctx, claims, r.failed)
-		r.claims = append(r.claims, written...)
-		b.claims = append(b.claims, written...)
+		r.unplaced = append(r.unplaced, view.explain(plan.Unplaced)...)
+		written := p.write(ctx, view.claims(plan), r.failed)
+		grown := p.addTo(ctx, view, plan.Reused, r.failed)
+		r.claims, r.grown = append(r.claims, written...), append(r.grown, grown...)
+		b.claims = append(replace(b.claims, grown), written...)
 	}
 	return r
 }
 
-// decide makes the claims for pods of one scheduler.
-func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) ([]*v1alpha1.NodeClaim, []fit.Unplaced, error) {
+// decide makes the plan for pods of one scheduler.
+func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) (*view, *fit.Plan, error) {
 	start := time.Now()
 	view, err := p.look(ctx, b.claims, b.leaving)
 	if err != nil {
 		return nil, nil, err
 	}
+	improve := min(p.cfg.Improve, time.Duration(len(pods))*100*time.Microsecond)
 	plan, err := engine.Plan(ctx, fit.Input{
-		Pods: pods, Nodes: view.nodes, Templates: view.templates, DaemonSets: view.daemonSets,
-		Budget: view.budget, Alternatives: p.cfg.Alternatives,
+		Pods: pods, Nodes: view.nodes, Open: sets.KeySet(view.rooms), Templates: view.templates, DaemonSets: view.daemonSets,
+		Budget: view.budget, Alternatives: p.cfg.Alternatives, Improve: improve,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	unplaced := view.explain(plan.Unplaced)
 	p.metrics.planned(plan)
-	decided := make([]*v1alpha1.NodeClaim, 0, len(plan.Nodes))
-	for _, n := range plan.Nodes {
-		decided = append(decided, view.claim(n))
+	reused := 0
+	for _, r := range plan.Reused {
+		reused += len(r.Pods)
 	}
-	p.log.Info("planned", "pods", len(pods), "nodeclaims", len(decided), "types", summary(decided),
-		"pricePerHour", dollars(plan.Price), "lowerBound", dollars(plan.LowerBound), "unplaced", len(unplaced),
-		"took", time.Since(start).Round(time.Millisecond))
-	return decided, unplaced, nil
+	p.log.Info("planned", "pods", len(pods), "nodeclaims", len(plan.Nodes), "types", view.summary(plan),
+		"pricePerHour", dollars(plan.Price), "lowerBound", dollars(plan.LowerBound), "reusingRoom", reused, "unplaced", len(plan.Unplaced),
+		"took", time.Since(start).Round(time.Millisecond), "looked", plan.Took.Fit.Round(time.Millisecond),
+		"packed", plan.Took.Pack.Round(time.Millisecond), "verified", plan.Took.Verify.Round(time.Millisecond))
+	return view, plan, nil
 }
 
 // existing drops the pods that were deleted on their way here. One that the cache does not
@@ -188,6 +192,71 @@ func (p *planner) write(ctx context.Context, claims []*v1alpha1.NodeClaim, faile
 		}
 	})
 	return written
+}
+
+// addTo records on claims in flight the pods that get their room to spare; the pods of
+// those that cannot be written have failed.
+func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, failed map[types.UID]string) []*v1alpha1.NodeClaim {
+	var grown []*v1alpha1.NodeClaim
+	for _, r := range reused {
+		claim, err := p.add(ctx, v.rooms[r.Node].Name, r.Pods)
+		if err == nil {
+			grown = append(grown, claim)
+			continue
+		}
+		p.log.Error(err, "reserve room to spare", "nodeclaim", v.rooms[r.Node].Name, "pods", len(r.Pods))
+		for _, pod := range r.Pods {
+			failed[pod.UID] = "room to spare could not be reserved: " + err.Error()
+		}
+	}
+	return grown
+}
+
+func (p *planner) add(ctx context.Context, name string, pods []*corev1.Pod) (*v1alpha1.NodeClaim, error) {
+	return p.update(ctx, name, func(claim *v1alpha1.NodeClaim) error {
+		if claim.DeletionTimestamp != nil {
+			return fmt.Errorf("nodeclaim %s is being deleted", name)
+		}
+		for _, pod := range pods {
+			claim.Status.Released = slices.DeleteFunc(claim.Status.Released, func(uid types.UID) bool { return uid == pod.UID })
+			if !slices.ContainsFunc(claim.HeldPods(), func(h v1alpha1.ReservedPod) bool { return h.UID == pod.UID }) {
+				claim.Status.Added = append(claim.Status.Added, v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name})
+			}
+		}
+		return nil
+	})
+}
+
+// update changes the status of a claim as the API server has it now.
+func (p *planner) update(ctx context.Context, name string, change func(*v1alpha1.NodeClaim) error) (*v1alpha1.NodeClaim, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	claim := &v1alpha1.NodeClaim{}
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if err := p.cfg.Live.Get(ctx, types.NamespacedName{Name: name}, claim); err != nil {
+			return err
+		}
+		before := claim.DeepCopy()
+		if err := change(claim); err != nil {
+			return err
+		}
+		claim.SyncColumns()
+		return p.cfg.Client.Status().Patch(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
+	return claim, err
+}
+
+// replace puts the new versions of some claims in the place of the old ones.
+func replace(claims, by []*v1alpha1.NodeClaim) []*v1alpha1.NodeClaim {
+	replaced := slices.Clone(claims)
+	for i, c := range replaced {
+		for _, n := range by {
+			if n.Name == c.Name {
+				replaced[i] = n
+			}
+		}
+	}
+	return replaced
 }
 
 // lostAnswers are the reasons of errors after which a write may have been done or not.
@@ -240,20 +309,13 @@ func (p *planner) cancel(ctx context.Context, c cancelledClaim) {
 
 // markReleased records on the claim that pods no longer hold a place there.
 func (p *planner) markReleased(ctx context.Context, r releasedPods) {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		var claim v1alpha1.NodeClaim
-		if err := p.cfg.Live.Get(ctx, types.NamespacedName{Name: r.claim}, &claim); err != nil {
-			return err
-		}
-		before := claim.DeepCopy()
+	_, err := p.update(ctx, r.claim, func(claim *v1alpha1.NodeClaim) error {
 		for _, uid := range r.pods {
 			if !slices.Contains(claim.Status.Released, uid) {
 				claim.Status.Released = append(claim.Status.Released, uid)
 			}
 		}
-		return p.cfg.Client.Status().Patch(ctx, &claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		return nil
 	})
 	if client.IgnoreNotFound(err) != nil {
 		p.log.Error(err, "mark pods as released", "nodeclaim", r.claim, "pods", len(r.pods))

@@ -1,6 +1,7 @@
 package allocate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -30,11 +31,13 @@ type view struct {
 	budget     offering.Budget // its offers are beside templates
 	// unusable says why nothing of a pool may be bought at the moment, pool by pool.
 	unusable []string
+	// rooms are claims in flight that take more pods, by the name their node has here.
+	rooms map[string]*v1alpha1.NodeClaim
 }
 
 // look gathers what exists, what is on its way and what may be bought.
 func (p *planner) look(ctx context.Context, claims, leaving []*v1alpha1.NodeClaim) (*view, error) {
-	v := &view{types: map[string]offering.Type{}}
+	v := &view{types: map[string]offering.Type{}, rooms: map[string]*v1alpha1.NodeClaim{}}
 	var pools v1alpha1.NodePoolList
 	if err := p.cfg.Client.List(ctx, &pools); err != nil {
 		return nil, fmt.Errorf("list nodepools: %w", err)
@@ -122,9 +125,12 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 	}
 	for _, claim := range claims {
 		info := infos[claim.Status.NodeName]
-		if info == nil {
-			info = v.nodeInfo(claim)
-			infos["nodeclaim/"+claim.Name] = info
+		if info == nil || !meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInitialized) {
+			info = v.inFlight(claim, info)
+			infos[cmp.Or(claim.Status.NodeName, info.Node().Name)] = info
+			if claim.Status.InstanceType != "" {
+				v.rooms[info.Node().Name] = claim
+			}
 		}
 		open, err := cluster.OpenReservations(ctx, p.cfg.Client, claim)
 		if err != nil {
@@ -145,8 +151,9 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 	return nil
 }
 
-// nodeInfo is the node that a claim in flight is, or most likely will be.
-func (v *view) nodeInfo(claim *v1alpha1.NodeClaim) *framework.NodeInfo {
+// inFlight is the node that a claim in flight most likely will be once it is initialized,
+// with the pods that are on it already, if it has registered.
+func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInfo) *framework.NodeInfo {
 	status, first := claim.Status, claim.Spec.Offerings[0]
 	name, zone, capacityType := status.InstanceType, status.Zone, status.CapacityType
 	if name == "" {
@@ -168,6 +175,11 @@ func (v *view) nodeInfo(claim *v1alpha1.NodeClaim) *framework.NodeInfo {
 	}
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
+	if registered != nil {
+		for _, p := range registered.Pods {
+			info.AddPodInfo(p)
+		}
+	}
 	return info
 }
 

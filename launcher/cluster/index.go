@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -92,10 +91,7 @@ func ClaimByProviderID(ctx context.Context, c client.Reader, providerID string) 
 // exist, wait to be bound, and were not released.
 func OpenReservations(ctx context.Context, c client.Reader, claim *v1alpha1.NodeClaim) ([]v1alpha1.ReservedPod, error) {
 	var open []v1alpha1.ReservedPod
-	for _, r := range claim.Spec.Pods {
-		if slices.Contains(claim.Status.Released, r.UID) {
-			continue
-		}
+	for _, r := range claim.HeldPods() {
 		var pod corev1.Pod
 		err := c.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, &pod)
 		if apierrors.IsNotFound(err) {

@@ -4,25 +4,36 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
-// maxSlots bounds the rules that are told to pack as resources.
-const maxSlots = 4
+const (
+	// maxSlots bounds the rules that are told to pack as resources.
+	maxSlots = 4
+	// fillTime is about what it takes to fill one node on trial. The search for a cheaper plan
+	// is bounded by a number of fills first, so that equal input gives an equal plan, and by
+	// time on a machine that is slower than this.
+	fillTime = 20 * time.Microsecond
+)
 
 // problem presents the lots to package pack.
 func (s *Space) problem() pack.Problem {
 	slots := s.slots()
+	deadline := time.Now().Add(s.input.Improve)
 	p := pack.Problem{
 		Fits:         s.classFits,
 		Constraints:  s,
 		Alternatives: s.input.Alternatives,
-		Effort:       s.input.Effort,
-		Stop:         s.input.Stop,
+		Effort:       int(s.input.Improve / fillTime),
+		Stop:         func() bool { return time.Now().After(deadline) },
 	}
 	for i, l := range s.lots {
 		sh := s.shapes[l.shape]
@@ -112,12 +123,25 @@ type room struct {
 
 func (r *room) host() string { return r.info.Node().Labels[corev1.LabelHostname] }
 
+// openRooms lists the rooms, each with the DaemonSet pods that are still to come there.
 func (s *Space) openRooms() {
+	log := klog.FromContext(s.ctx)
 	for _, n := range s.input.Nodes {
-		if s.input.Open.Has(n.Node().Name) {
-			s.rooms = append(s.rooms, &room{n, map[int]bool{}})
+		if !s.input.Open.Has(n.Node().Name) {
+			continue
 		}
+		for _, pod := range daemonPods(log, n.Node(), s.input.DaemonSets) {
+			if !slices.ContainsFunc(n.Pods, func(p fwk.PodInfo) bool { return sameOwner(p.GetPod(), pod) }) {
+				n.AddPod(pod)
+			}
+		}
+		s.rooms = append(s.rooms, &room{n, map[int]bool{}})
 	}
+}
+
+func sameOwner(a, b *corev1.Pod) bool {
+	x, y := metav1.GetControllerOf(a), metav1.GetControllerOf(b)
+	return x != nil && y != nil && x.UID == y.UID
 }
 
 // free is what is left of a node.

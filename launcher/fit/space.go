@@ -3,6 +3,7 @@ package fit
 import (
 	"context"
 	"math"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,9 +31,8 @@ type Input struct {
 	Budget Budget
 	// Alternatives bounds the instance types that one planned node lists.
 	Alternatives int
-	// Effort and Stop bound the search for a cheaper plan, as pack.Problem's do.
-	Effort int
-	Stop   func() bool
+	// Improve bounds the search for a cheaper plan; 0 takes the first.
+	Improve time.Duration
 }
 
 // Budget counts nodes against limits.

@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	helpers "k8s.io/component-helpers/resource"
 	"k8s.io/klog/v2"
@@ -36,6 +37,7 @@ func daemonPods(log klog.Logger, node *corev1.Node, daemons []*appsv1.DaemonSet)
 		}
 		pod := daemon.NewPod(ds, node.Name)
 		pod.Name = fmt.Sprintf("%s-%d", ds.Name, i)
+		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ds, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))}
 		pod.UID = types.UID(fmt.Sprintf("daemon-%s-%s", ds.Namespace, ds.Name))
 		pods = append(pods, pod)
 	}

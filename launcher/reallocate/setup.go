@@ -133,7 +133,7 @@ func nominatedTo(o client.Object) []string {
 
 func reservedPods(o client.Object) []string {
 	var uids []string
-	for _, p := range o.(*v1alpha1.NodeClaim).Spec.Pods {
+	for _, p := range o.(*v1alpha1.NodeClaim).HeldPods() {
 		uids = append(uids, string(p.UID))
 	}
 	return uids

@@ -87,6 +87,22 @@ func TestOverlappingBursts(t *testing.T) {
 	}
 }
 
+// TestRoomToSpare: pods that come while a node is on its way get what it has left before
+// anything is bought, and hold it as surely as those the node was bought for.
+func TestRoomToSpare(t *testing.T) {
+	t.Parallel()
+	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 4 * time.Second })
+	w.poolReady(pool("m5", never, "m5.xlarge"))
+	w.create(deployment("first", 1, "1"))
+	w.moment("the first pod's node is launched", "m5", func(s scene) bool { return every(1, s.claims, bought) })
+	w.create(deployment("second", 2, "1"))
+	w.onReserved(w.bound("first", 1))
+	w.onReserved(w.bound("second", 2))
+	if n := w.fleetCalls(); n != 1 {
+		t.Errorf("%d launches for 3 pods that fit one node", n)
+	}
+}
+
 // TestPodDeletedWhileReserved: its node comes, stays empty and goes; other pods are untouched.
 func TestPodDeletedWhileReserved(t *testing.T) {
 	t.Parallel()

@@ -25,5 +25,5 @@ func (nc *NodeClaim) HeldPods() []ReservedPod {
 	for _, uid := range nc.Status.Released {
 		released[uid] = true
 	}
-	return slices.DeleteFunc(slices.Clone(nc.Spec.Pods), func(p ReservedPod) bool { return released[p.UID] })
+	return slices.DeleteFunc(slices.Concat(nc.Spec.Pods, nc.Status.Added), func(p ReservedPod) bool { return released[p.UID] })
 }

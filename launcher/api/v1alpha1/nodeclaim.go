@@ -50,7 +50,7 @@ type NodeClaimSpec struct {
 	// Offerings that hold all of the claim's pods, cheapest first; EC2 chooses one of them.
 	//
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=60
+	// +kubebuilder:validation:MaxItems=360
 	Offerings []AcceptedOffering `json:"offerings"`
 	// Pods the node is bought for.
 	//
@@ -93,6 +93,9 @@ type AcceptedOffering struct {
 	Price resource.Quantity `json:"price"`
 }
 
+// MaxOfferings is how many offerings the schema lets a claim list.
+const MaxOfferings = 360
+
 // ReservedPod is one reservation.
 type ReservedPod struct {
 	// +kubebuilder:validation:Type=string
@@ -129,6 +132,10 @@ type NodeClaimStatus struct {
 	ReservedPods *int32 `json:"reservedPods,omitempty"`
 	// Allocatable as predicted when launched, and as the node reported once it registered.
 	Allocatable corev1.ResourceList `json:"allocatable,omitempty"`
+	// Added pods were given room to spare after the claim was written.
+	//
+	// +kubebuilder:validation:MaxItems=512
+	Added []ReservedPod `json:"added,omitempty"`
 	// Released pods no longer hold a reservation here (they were displaced, or did not fit the real node).
 	//
 	// +kubebuilder:validation:MaxItems=512

@@ -649,6 +649,11 @@ func (in *NodeClaimStatus) DeepCopyInto(out *NodeClaimStatus) {
 			(*out)[key] = val.DeepCopy()
 		}
 	}
+	if in.Added != nil {
+		in, out := &in.Added, &out.Added
+		*out = make([]ReservedPod, len(*in))
+		copy(*out, *in)
+	}
 	if in.Released != nil {
 		in, out := &in.Released, &out.Released
 		*out = make([]types.UID, len(*in))
