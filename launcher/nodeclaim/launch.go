@@ -207,7 +207,7 @@ func (l *launcher) reject(ctx context.Context, claim *v1alpha1.NodeClaim, reason
 		return client.IgnoreNotFound(err)
 	}
 	if wrote {
-		log.FromContext(ctx).Info("launch given up", "reason", reason, "message", message, "pods", len(claim.Spec.Pods))
+		log.FromContext(ctx).Info("launch given up", "reason", reason, "message", message, "pods", len(claim.HeldPods()))
 		l.recorder.Eventf(claim, nil, corev1.EventTypeWarning, reason, "Launch", "%s", message)
 	}
 	return l.delete(ctx, claim)

@@ -161,7 +161,7 @@ func facts(claim *v1alpha1.NodeClaim) []any {
 	s := &claim.Status
 	return []any{
 		"pool", claim.Spec.NodePool, "instance", s.InstanceID, "type", s.InstanceType, "zone", s.Zone,
-		"capacityType", s.CapacityType, "price", s.PricePerHour, "node", s.NodeName, "pods", len(claim.Spec.Pods),
+		"capacityType", s.CapacityType, "price", s.PricePerHour, "node", s.NodeName, "pods", len(claim.HeldPods()),
 	}
 }
 

@@ -167,10 +167,8 @@ func (o *observer) reservedHere(node string) string {
 // claimOf finds the claim that reserves a place for a pod.
 func (o *observer) claimOf(uid types.UID) *v1alpha1.NodeClaim {
 	for _, c := range o.claims {
-		for _, p := range c.Spec.Pods {
-			if p.UID == uid && !slices.Contains(c.Status.Released, uid) {
-				return c
-			}
+		if slices.ContainsFunc(c.HeldPods(), func(p v1alpha1.ReservedPod) bool { return p.UID == uid }) {
+			return c
 		}
 	}
 	return nil
@@ -217,7 +215,7 @@ func (o *observer) claim(claim *v1alpha1.NodeClaim, gone bool) {
 		if before := o.claims[claim.Name]; claim.Status.NodeName != "" && (before == nil || before.Status.NodeName == "") {
 			s := claim.Status
 			o.timeline.say("instance %s: %s in %s, %s, %s per hour, node name %s, for %d pods",
-				s.InstanceID, s.InstanceType, s.Zone, s.CapacityType, s.PricePerHour, s.NodeName, len(claim.Spec.Pods))
+				s.InstanceID, s.InstanceType, s.Zone, s.CapacityType, s.PricePerHour, s.NodeName, len(claim.HeldPods()))
 		}
 		o.claims[claim.Name], o.live[claim.Name] = claim, true
 	})

@@ -208,7 +208,7 @@ func (w *world) onReserved(pods []corev1.Pod) {
 	for _, p := range pods {
 		held := slices.ContainsFunc(claims, func(c v1alpha1.NodeClaim) bool {
 			return c.Status.NodeName == p.Spec.NodeName &&
-				slices.ContainsFunc(c.Spec.Pods, func(r v1alpha1.ReservedPod) bool { return r.UID == p.UID })
+				slices.ContainsFunc(c.HeldPods(), func(r v1alpha1.ReservedPod) bool { return r.UID == p.UID })
 		})
 		if !held {
 			w.t.Errorf("pod %s is bound to %s, which was not reserved for it", p.Name, p.Spec.NodeName)
