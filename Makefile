@@ -12,7 +12,7 @@ LDFLAGS     := -X $(COMPONENT).gitVersion=$(K8S_VERSION) \
 	-X $(COMPONENT).gitMinor=$(word 2,$(K8S_NUMBERS)) \
 	-X main.version=$(VERSION)
 
-COMMANDS := ./plugin/cmd/slipway-scheduler ./launcher/cmd/slipway-launcher \
+COMMANDS := ./plugin/cmd/slipway-scheduler ./launcher/cmd/slipway-launcher ./launcher/cmd/slipway \
 	./scripts/cmd/slipway-sim ./scripts/cmd/slipway-dev
 
 # What `make generate` writes.

@@ -40,8 +40,11 @@ func Rules() map[string][]string {
 		"launcher/cloud/ec2":       {"launcher/cloud", "launcher/offering", api},
 		"launcher/cloud/cloudtest": {"launcher/cloud", "launcher/offering", api},
 		"launcher/cmd/...":         {"launcher/...", "proto/..."},
+		// The users' command validates manifests by the CRDs, without an API server.
+		"launcher/cmd/slipway/...": {"launcher/...", "manifests/crd"},
 
 		"proto/slipway/v1":    {},
+		"manifests/crd":       {},
 		"manifests/crd/bound": {}, // a command of `make generate`
 		"scripts/...":         {"..."},
 	}

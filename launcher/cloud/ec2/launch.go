@@ -39,6 +39,9 @@ func (p *Provider) Launch(ctx context.Context, claim *v1alpha1.NodeClaim, class 
 }
 
 func (p *Provider) launch(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) (cloud.Instance, error) {
+	if p.cfg.ReadOnly {
+		return cloud.Instance{}, fmt.Errorf("%w: this provider only reads", cloud.ErrInvalid)
+	}
 	if claim.UID == "" || len(claim.Spec.Offerings) == 0 {
 		return cloud.Instance{}, fmt.Errorf("%w: a claim needs a UID and offerings", cloud.ErrInvalid)
 	}

@@ -45,6 +45,9 @@ type Config struct {
 	// InstanceProfile is used for classes that name none; slipway-node-CLUSTER
 	// by default.
 	InstanceProfile string
+	// ReadOnly makes a Provider that launches nothing. Of Cluster it needs Name and
+	// KubeVersion only.
+	ReadOnly bool
 	// Clock is required.
 	Clock clock.Clock
 	// Registerer takes the metrics; nil means none.
@@ -69,9 +72,9 @@ func (c *Config) validate() error {
 		{"AWS.Region", c.AWS.Region == ""},
 		{"AWS.Credentials", c.AWS.Credentials == nil},
 		{"Cluster.Name", c.Cluster.Name == ""},
-		{"Cluster.Endpoint", c.Cluster.Endpoint == ""},
-		{"Cluster.CABundle", len(c.Cluster.CABundle) == 0},
-		{"Cluster.ServiceCIDR", c.Cluster.ServiceCIDR == ""},
+		{"Cluster.Endpoint", c.Cluster.Endpoint == "" && !c.ReadOnly},
+		{"Cluster.CABundle", len(c.Cluster.CABundle) == 0 && !c.ReadOnly},
+		{"Cluster.ServiceCIDR", c.Cluster.ServiceCIDR == "" && !c.ReadOnly},
 		{"Cluster.KubeVersion", c.Cluster.KubeVersion == ""},
 		{"Clock", c.Clock == nil},
 	} {

@@ -1,0 +1,115 @@
+// Package live owns what the command reads from a running cluster and from AWS.
+package live
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cmd/slipway/workload"
+)
+
+// pageSize bounds the objects of one answer.
+const pageSize = 500
+
+// Cluster is a running cluster.
+type Cluster struct {
+	client client.Client
+	config *rest.Config
+}
+
+// Connect finds the cluster as kubectl does: kubeconfig (empty: $KUBECONFIG or the usual
+// file) and context (empty: the current one). It calls nothing yet.
+func Connect(kubeconfig, kubeContext string) (*Cluster, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	config.UserAgent = "slipway"
+	config.QPS, config.Burst = 50, 100
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("API server %s: %w", config.Host, err)
+	}
+	return &Cluster{c, config}, nil
+}
+
+// Version is the cluster's Kubernetes version, such as "1.36".
+func (c *Cluster) Version() (string, error) {
+	d, err := discovery.NewDiscoveryClientForConfig(c.config)
+	if err != nil {
+		return "", err
+	}
+	v, err := d.ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("API server %s: version: %w", c.config.Host, err)
+	}
+	return v.Major + "." + strings.TrimRight(v.Minor, "+"), nil
+}
+
+// Objects reads what bears on a plan: pods, nodes, DaemonSets, volumes, pools and classes.
+// Pods that wait for a node are left out where they are not in the namespace (empty: any).
+func (c *Cluster) Objects(ctx context.Context, namespace string) (*workload.Objects, error) {
+	var o workload.Objects
+	for _, list := range []client.ObjectList{
+		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &corev1.PersistentVolumeList{}, &corev1.PersistentVolumeClaimList{},
+		&appsv1.DaemonSetList{}, &storagev1.StorageClassList{}, &storagev1.CSINodeList{},
+		&v1alpha1.NodePoolList{}, &v1alpha1.EC2NodeClassList{},
+	} {
+		err := c.list(ctx, list, func(object runtime.Object) {
+			pod, isPod := object.(*corev1.Pod)
+			if !isPod || pod.Spec.NodeName != "" || namespace == "" || pod.Namespace == namespace {
+				o.Add(object)
+			}
+		})
+		if meta.IsNoMatchError(err) && isOurs(list) {
+			continue // Slipway is not installed there
+		}
+		if err != nil {
+			return nil, fmt.Errorf("API server %s: %w", c.config.Host, err)
+		}
+	}
+	return &o, nil
+}
+
+func isOurs(list client.ObjectList) bool {
+	switch list.(type) {
+	case *v1alpha1.NodePoolList, *v1alpha1.EC2NodeClassList:
+		return true
+	}
+	return false
+}
+
+// list reads page by page.
+func (c *Cluster) list(ctx context.Context, list client.ObjectList, each func(runtime.Object)) error {
+	for {
+		if err := c.client.List(ctx, list, client.Limit(pageSize), client.Continue(list.GetContinue())); err != nil {
+			return fmt.Errorf("list %T: %w", list, err)
+		}
+		err := meta.EachListItem(list, func(o runtime.Object) error { each(o.DeepCopyObject()); return nil })
+		if err != nil || list.GetContinue() == "" {
+			return err
+		}
+	}
+}

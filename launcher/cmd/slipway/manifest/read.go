@@ -1,0 +1,139 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/slipway-dev/slipway/launcher/cmd/slipway/input"
+	"github.com/slipway-dev/slipway/launcher/cmd/slipway/workload"
+)
+
+// maxErrors bounds how many errors are reported at once.
+const maxErrors = 20
+
+// Result is what the manifests hold.
+type Result struct {
+	Objects *workload.Objects
+	// Ignored counts, by kind, the objects that have no bearing on where pods go.
+	Ignored map[string]int
+}
+
+// Read reads files, directories (all *.yaml, *.yml and *.json below them, in order of their
+// names) and, for "-", stdin. All that is wrong is reported together; every error wraps
+// input.ErrWrong.
+func Read(paths []string, stdin io.Reader) (*Result, error) {
+	r := &reader{
+		result:      &Result{Objects: &workload.Objects{}, Ignored: map[string]int{}},
+		seen:        map[string]string{},
+		definitions: map[string]*definition{},
+	}
+	for _, path := range paths {
+		if err := r.path(path, stdin); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.errs) > maxErrors {
+		more := len(r.errs) - maxErrors
+		r.errs = append(r.errs[:maxErrors], fmt.Errorf("%w: and %d more errors", input.ErrWrong, more))
+	}
+	return r.result, errors.Join(r.errs...)
+}
+
+type reader struct {
+	result      *Result
+	errs        []error
+	seen        map[string]string // where an object was read, by its name
+	definitions map[string]*definition
+}
+
+func (r *reader) path(path string, stdin io.Reader) error {
+	if path == "-" {
+		raw, err := io.ReadAll(stdin)
+		if err != nil {
+			return fmt.Errorf("%w: standard input: %w", input.ErrWrong, err)
+		}
+		r.file("stdin", raw)
+		return nil
+	}
+	files, err := list(path)
+	if err != nil {
+		return fmt.Errorf("%w: -f %s: %w", input.ErrWrong, path, reason(err))
+	}
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("%w: -f %s: %w", input.ErrWrong, name, reason(err))
+		}
+		r.file(name, raw)
+	}
+	return nil
+}
+
+// reason leaves out the system call and the path, which errors name already.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// list returns the file itself, or the manifests below a directory.
+func list(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, err
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) {
+			files = append(files, name)
+		}
+		return err
+	})
+	if err == nil && len(files) == 0 {
+		err = errors.New("no *.yaml, *.yml or *.json file below this directory")
+	}
+	return files, err
+}
+
+func (r *reader) file(name string, raw []byte) {
+	for _, d := range split(name, raw) {
+		objects, err := d.objects()
+		if err != nil {
+			r.errs = append(r.errs, err)
+			continue
+		}
+		for _, o := range objects {
+			if err := r.object(o); err != nil {
+				r.errs = append(r.errs, err)
+			}
+		}
+	}
+}
+
+// object decodes one object and keeps it.
+func (r *reader) object(o *object) error {
+	if o.kind == "" || o.apiVersion == "" {
+		return o.errorAt("", "it needs apiVersion and kind")
+	}
+	decoded, err := r.decode(o)
+	if err != nil {
+		return err
+	}
+	if decoded == nil || !r.result.Objects.Add(decoded) {
+		r.result.Ignored[o.kind]++
+		return nil
+	}
+	here := fmt.Sprintf("%s:%d", o.doc.file, o.line(""))
+	if there, twice := r.seen[o.subject]; twice {
+		return o.errorAt("", "is given twice, first at "+there)
+	}
+	r.seen[o.subject] = here
+	return nil
+}

@@ -1,0 +1,122 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/informers"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/controller/daemon"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cmd/slipway/workload"
+	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/offering"
+)
+
+// Input is what there is to plan with; all fields are required.
+type Input struct {
+	Profile  *schedulerconfig.KubeSchedulerProfile
+	Objects  *workload.Objects
+	Workload *workload.Workload
+	// Offers that may be bought, and the pools whose limits they count against.
+	Offers []offering.Offer
+	Pools  []*v1alpha1.NodePool
+}
+
+// Plan plans for the workload's waiting pods. Templates of the plan are Input.Offers.
+func Plan(ctx context.Context, in Input) (*fit.Plan, error) {
+	client, err := newMemory(in.Objects).client()
+	if err != nil {
+		return nil, err
+	}
+	factory := informers.NewSharedInformerFactory(client, 0)
+	ctx, cancel := context.WithCancel(ctx)
+	defer factory.Shutdown()
+	defer cancel()
+	engine, err := fit.NewEngine(ctx, fit.Config{
+		Profile: in.Profile, Client: client, Informers: factory, OutOfTree: []string{"Slipway"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	return engine.Plan(ctx, in.fitInput(klog.FromContext(ctx)))
+}
+
+func (in *Input) fitInput(log klog.Logger) fit.Input {
+	limits := newLimits(in.Pools)
+	out := fit.Input{
+		Pods: in.Workload.Waiting, Open: sets.New[string](), DaemonSets: in.Objects.DaemonSets,
+		Budget: offering.Budget{Limits: limits, Offers: in.Offers}, Alternatives: 1,
+	}
+	for _, node := range in.Objects.Nodes {
+		limits.Count(node.Labels[v1alpha1.LabelNodePool], node.Status.Capacity)
+		if node.DeletionTimestamp != nil {
+			continue
+		}
+		if node.Labels[corev1.LabelHostname] == "" { // a kubelet would have set it
+			if node.Labels == nil {
+				node.Labels = map[string]string{}
+			}
+			node.Labels[corev1.LabelHostname] = node.Name
+		}
+		out.Nodes = append(out.Nodes, in.nodeInfo(log, node))
+		if usable(node) {
+			out.Open.Insert(node.Name)
+		}
+	}
+	for _, o := range in.Offers {
+		out.Templates = append(out.Templates, fit.Template{Node: o.Node, Price: o.Price, Tier: o.Pool.Spec.Weight, Pool: o.Pool.Name})
+	}
+	return out
+}
+
+func newLimits(pools []*v1alpha1.NodePool) *offering.Limits {
+	var all []v1alpha1.NodePool
+	for _, p := range pools {
+		all = append(all, *p)
+	}
+	return offering.NewLimits(all)
+}
+
+// usable tells whether pods may be put on an existing node. A node without conditions is
+// one that somebody wrote down.
+func usable(node *corev1.Node) bool {
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue && !node.Spec.Unschedulable
+		}
+	}
+	return !node.Spec.Unschedulable
+}
+
+// nodeInfo is a node with the pods on it, and those its DaemonSets will yet put there.
+func (in *Input) nodeInfo(log klog.Logger, node *corev1.Node) *framework.NodeInfo {
+	info := framework.NewNodeInfo()
+	info.SetNode(node)
+	present := map[string]bool{}
+	for _, pod := range in.Workload.Running[node.Name] {
+		info.AddPod(pod)
+		present[pod.Namespace+"/"+in.Workload.Owners[workload.Key(pod)]] = true
+	}
+	for _, ds := range in.Objects.DaemonSets {
+		ds = ds.DeepCopy() // NewPod appends to the DaemonSet's own tolerations
+		if present[ds.Namespace+"/daemonset/"+ds.Name] {
+			continue
+		}
+		if should, _ := daemon.NodeShouldRunDaemonPod(log, node, ds); should {
+			pod := daemon.NewPod(ds, node.Name)
+			pod.Name = fmt.Sprintf("%s-%s", ds.Name, node.Name)
+			pod.UID = types.UID("daemon/" + workload.Key(pod))
+			info.AddPod(pod)
+		}
+	}
+	return info
+}
