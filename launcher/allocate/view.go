@@ -33,11 +33,13 @@ type view struct {
 	unusable []string
 	// rooms are claims in flight that take more pods, by the name their node has here.
 	rooms map[string]*v1alpha1.NodeClaim
+	// variety that pools want (minValues), by their names.
+	variety map[string]fit.Variety
 }
 
 // look gathers what exists, what is on its way and what may be bought.
 func (p *planner) look(ctx context.Context, claims, leaving []*v1alpha1.NodeClaim) (*view, error) {
-	v := &view{types: map[string]offering.Type{}, rooms: map[string]*v1alpha1.NodeClaim{}}
+	v := &view{types: map[string]offering.Type{}, rooms: map[string]*v1alpha1.NodeClaim{}, variety: map[string]fit.Variety{}}
 	var pools v1alpha1.NodePoolList
 	if err := p.cfg.Client.List(ctx, &pools); err != nil {
 		return nil, fmt.Errorf("list nodepools: %w", err)
@@ -93,6 +95,9 @@ func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool)
 		return fmt.Sprintf("EC2 has no capacity for any of its %d offerings at the moment", offers.SoldOut)
 	default:
 		return "no offering matches its requirements"
+	}
+	if least := pool.MinValues(); least != nil {
+		v.variety[pool.Name] = least
 	}
 	v.budget.Offers = append(v.budget.Offers, offers.Available...)
 	for _, o := range offers.Available {

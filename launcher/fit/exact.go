@@ -57,7 +57,7 @@ func (v *verifier) placeFor(t try) *place {
 		return nil
 	}
 	for _, p := range v.places {
-		if !p.room && c.fits[v.kindOf[p.templates[0]]] && holds(v.free(p.info), t.shape.requests) {
+		if !p.room && !v.wantsVariety(p.templates[0]) && c.fits[v.kindOf[p.templates[0]]] && holds(v.free(p.info), t.shape.requests) {
 			t.place = p
 			if v.accept(t) {
 				return p
@@ -87,6 +87,10 @@ func (v *verifier) buyFor(t try) *place {
 	for _, template := range candidates {
 		k := v.kindOf[template]
 		if refused[k] {
+			continue
+		}
+		if lack := v.lacks(v.choices(template, t.shape.requests)); lack != "" {
+			v.limit = lack
 			continue
 		}
 		if v.input.Budget != nil {
@@ -134,15 +138,19 @@ func times(capacity, requests pack.Vector) int {
 	return int(max(n, 0))
 }
 
-// choices lists, cheapest first, the templates that hold the pods of a node which took
-// more than it was packed for: larger ones of its kind.
-func (v *verifier) choices(p *place) []int {
-	chosen := p.templates[0]
+// used is what the pods of the plan take on a node.
+func (v *verifier) used(p *place) pack.Vector {
 	used := v.resources.amounts(p.info.Requested)
-	for i, n := range v.overheads[v.kindOf[chosen]] {
+	for i, n := range v.overheads[v.kindOf[p.templates[0]]] {
 		used[i] -= n
 	}
 	used[podsAt] = int64(len(p.pods))
+	return used
+}
+
+// choices lists the template and, cheapest first, others of its kind that hold as much as
+// is used.
+func (v *verifier) choices(chosen int, used pack.Vector) []int {
 	var others []int
 	for t, k := range v.kindOf {
 		if t != chosen && k == v.kindOf[chosen] && holds(v.capacities[t], used) {

@@ -31,6 +31,9 @@ type tally struct{ matching, bound int }
 
 // Open implements pack.Constraints.
 func (s *Space) Open(t int) pack.Node {
+	if s.isNarrow[t] {
+		return nil
+	}
 	if s.input.Budget != nil {
 		if err := s.input.Budget.Take(t); err != nil {
 			s.limit = err.Error()

@@ -85,7 +85,7 @@ func (v *verifier) report(plan *Plan) {
 			}
 			continue
 		case p.grown:
-			p.templates = v.choices(p)
+			p.templates = v.choices(p.templates[0], v.used(p))
 		}
 		plan.Nodes = append(plan.Nodes, Planned{p.templates, p.pods, listOf(p.info)})
 		plan.Price += v.input.Templates[p.templates[0]].Price

@@ -29,6 +29,8 @@ type Input struct {
 	DaemonSets []*appsv1.DaemonSet
 	// Budget bounds how many nodes of a template are bought; nil is no bound.
 	Budget Budget
+	// Variety of the pools that want some, by their names.
+	Variety map[string]Variety
 	// Alternatives bounds the instance types that one planned node lists.
 	Alternatives int
 	// Improve bounds the search for a cheaper plan; 0 takes the first.
@@ -62,11 +64,12 @@ type Space struct {
 	rules      []*rule
 	companies  []*company
 
-	lots  []lot
-	runs  []run
-	cells []*cell
-	rooms []*room
-	limit string // the latest limit that was in the way
+	lots     []lot
+	runs     []run
+	cells    []*cell
+	rooms    []*room
+	isNarrow []bool // templates that may not be chosen, for want of others as large
+	limit    string // the latest limit that was in the way
 }
 
 // newSpace sets up the simulation.
@@ -91,6 +94,7 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 	if err := s.makeRules(); err != nil {
 		return nil, err
 	}
+	s.isNarrow = s.narrow()
 	s.openRooms()
 	s.settle()
 	return s, nil

@@ -60,6 +60,11 @@ func newVerifier(s *Space) *verifier {
 // build makes the nodes of a plan.
 func (v *verifier) build(plan pack.Plan) {
 	for _, n := range plan.Nodes {
+		if lack := v.lacks(n.Offerings); lack != "" {
+			v.limit = lack
+			n.Node.Discard()
+			continue
+		}
 		v.seat(v.buy(n.Offerings), n.Pods)
 	}
 	for _, r := range plan.Reused {

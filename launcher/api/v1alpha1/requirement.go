@@ -19,7 +19,8 @@ const (
 
 // Requirement constrains one label of a node.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.minValues)",fieldPath=".minValues",message="minValues is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.minValues) || self.operator in ['In', 'NotIn', 'Exists', 'Gt', 'Lt', 'Gte', 'Lte']",fieldPath=".minValues",message="minValues with operator DoesNotExist can never be kept; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.minValues) || self.operator != 'In' || !has(self.values) || self.values.size() >= self.minValues",fieldPath=".minValues",message="minValues is more than there are values; name more values or lower it"
 // +kubebuilder:validation:XValidation:rule="!(self.operator in ['In', 'NotIn']) || (has(self.values) && self.values.size() > 0)",message="values: operators In and NotIn need at least one value"
 // +kubebuilder:validation:XValidation:rule="!(self.operator in ['Exists', 'DoesNotExist']) || !has(self.values) || self.values.size() == 0",message="values: operators Exists and DoesNotExist take no values; leave them out"
 // +kubebuilder:validation:XValidation:rule="!(self.operator in ['Gt', 'Lt', 'Gte', 'Lte']) || (has(self.values) && self.values.size() == 1 && self.values[0].matches('^(0|[1-9][0-9]{0,17})$'))",message="values: operators Gt, Lt, Gte and Lte need exactly one value, an integer of at least 0"
@@ -46,8 +47,8 @@ type Requirement struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	// +kubebuilder:validation:items:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
 	Values []string `json:"values,omitempty"`
-	// MinValues is the least number of different values a claim must be able to
-	// choose from. Not supported yet.
+	// MinValues is the least number of different values that the offerings of a claim
+	// must have, so that EC2 can choose: pods for which too few are left are not launched.
 	//
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50

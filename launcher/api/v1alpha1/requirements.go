@@ -39,6 +39,22 @@ func DefaultRequirements() []Requirement {
 	}
 }
 
+// MinValues returns, by label, how many different values the offerings of a claim of the
+// pool must have; nil where the pool asks for none.
+func (np *NodePool) MinValues() map[string]int {
+	var least map[string]int
+	for _, r := range np.Spec.Template.Spec.Requirements {
+		if r.MinValues == nil {
+			continue
+		}
+		if least == nil {
+			least = map[string]int{}
+		}
+		least[r.Key] = max(least[r.Key], *r.MinValues)
+	}
+	return least
+}
+
 // EffectiveRequirements returns the pool's requirements and, for the keys they do not
 // name, the defaults.
 func (np *NodePool) EffectiveRequirements() []Requirement {
@@ -58,9 +74,6 @@ func (np *NodePool) EffectiveRequirements() []Requirement {
 func (r Requirement) NodeSelectorRequirement() (corev1.NodeSelectorRequirement, error) {
 	out := corev1.NodeSelectorRequirement{
 		Key: r.Key, Operator: corev1.NodeSelectorOperator(r.Operator), Values: r.Values,
-	}
-	if r.MinValues != nil {
-		return out, r.invalid("minValues is not supported yet")
 	}
 	switch r.Operator {
 	case OpIn, OpNotIn, OpExists, OpDoesNotExist:

@@ -63,7 +63,6 @@ func TestMatcher(t *testing.T) {
 }
 
 func TestCompileRequirementsRefuses(t *testing.T) {
-	two := 2
 	for _, tt := range []struct {
 		name string
 		r    Requirement
@@ -78,7 +77,6 @@ func TestCompileRequirementsRefuses(t *testing.T) {
 		{"Lte overflows", Requirement{Key: "a", Operator: OpLte, Values: []string{"9223372036854775807"}}},
 		{"bad key", Requirement{Key: "a b", Operator: OpExists}},
 		{"bad value", Requirement{Key: "a", Operator: OpIn, Values: []string{"b c"}}},
-		{"minValues", Requirement{Key: "a", Operator: OpExists, MinValues: &two}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := CompileRequirements([]Requirement{tt.r}); !errors.Is(err, ErrInvalidRequirement) {

@@ -58,8 +58,10 @@ func requirementCases() []validationCase {
 		name, requirement string
 		want              []string
 	}{
-		{"minValues", `{key: node.kubernetes.io/instance-type, operator: Exists, minValues: 2}`,
-			[]string{"spec.template.spec.requirements[0].minValues", "minValues is not supported yet; leave it out"}},
+		{"minValues beyond the values", `{key: slipway.dev/instance-family, operator: In, values: [m5, c5], minValues: 3}`,
+			[]string{"spec.template.spec.requirements[0].minValues", "minValues is more than there are values"}},
+		{"minValues of a label that is absent", `{key: slipway.dev/instance-family, operator: DoesNotExist, minValues: 3}`,
+			[]string{"spec.template.spec.requirements[0].minValues", "can never be kept"}},
 		{"unknown operator", `{key: kubernetes.io/arch, operator: Like, values: [a]}`,
 			[]string{"requirements[0].operator", `"In", "NotIn"`}},
 		{"In without values", `{key: kubernetes.io/arch, operator: In}`, []string{"In and NotIn need at least one value"}},
