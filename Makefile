@@ -52,6 +52,10 @@ down: build ## stop the dev cluster
 test: ## run every test under the race detector
 	$(ASSETS) go test -race -timeout 20m ./...
 
+.PHONY: bench-pack
+bench-pack: ## measure fit and pack: time, allocations, price over its lower bound (COUNT=6 for benchstat)
+	go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),1) ./launcher/pack ./launcher/fit
+
 .PHONY: lint
 lint: $(TOOLS)/.lint $(TOOLS)/.buf ## run the linters
 	$(TOOLS)/golangci-lint run ./...
