@@ -8,7 +8,7 @@ type books struct {
 	// refuse tells whether no more nodes of the offering may be opened; nil: never.
 	refuse func(offering int) bool
 	open   map[*account]bool
-	opened []int // by offering
+	opened map[int]int // by offering
 	errors []string
 }
 
@@ -23,7 +23,7 @@ func (b *books) Open(t int) Node {
 		return nil
 	}
 	if b.open == nil {
-		b.open, b.opened = map[*account]bool{}, make([]int, len(b.p.Offerings))
+		b.open, b.opened = map[*account]bool{}, map[int]int{}
 	}
 	n := &account{b, t, map[int]int{}}
 	b.open[n] = true

@@ -19,8 +19,9 @@ type duals struct {
 }
 
 const (
-	roundsOfBound = 8
+	roundsOfBound = 10
 	closeEnough   = 1e-3 // relative gap at which the bound is not worth more work
+	roughly       = 1e-2 // relative gap to which the LP is solved while bins are missing
 	moreBins      = 6    // that join the relaxation in a round
 )
 
@@ -30,8 +31,9 @@ const (
 // rents, scaled down to add up to its price, bound each worth.
 func (b *bounder) bound() duals {
 	best, bestBound := duals{}, -1.0
+	gap := roughly
 	for range roundsOfBound {
-		primal := b.relax()
+		primal := b.relax(gap)
 		d, overpaid := b.value()
 		value := 0.0
 		for i, it := range b.items {
@@ -40,11 +42,12 @@ func (b *bounder) bound() duals {
 		if value > bestBound {
 			best, bestBound = d, value
 		}
-
-		if len(overpaid) == 0 || bestBound >= primal*(1-closeEnough) {
+		if bestBound >= primal*(1-closeEnough) || len(overpaid) == 0 && gap < roughly {
 			break
 		}
-		b.join(overpaid)
+		if b.join(overpaid); bestBound >= primal*(1-2*gap) {
+			gap = closeEnough / 2
+		}
 	}
 	b.limits(&best)
 	return best
@@ -58,13 +61,14 @@ type bounder struct {
 	rows   []rows      // by bin, for these items
 	active []int       // bins in the relaxation, in order
 	worth  []float64   // by item, as the relaxation has it
-	rents  [][]float64 // by bin; nil if not in the relaxation
+	rents  [][]float64 // by bin, as found last
+	joined []bool      // by bin: it is in the relaxation
 }
 
 func newBounder(m *model) *bounder {
 	b := &bounder{
 		model: m, price: m.positivePrices(), fits: m.bound(), worth: make([]float64, len(m.items)),
-		rents: make([][]float64, len(m.bins)),
+		rents: make([][]float64, len(m.bins)), joined: make([]bool, len(m.bins)),
 	}
 	for t, fits := range b.fits {
 		b.rows = append(b.rows, m.rowsOf(t, fits))
@@ -154,10 +158,13 @@ func (b *bounder) seeds() []int {
 func (b *bounder) join(bins []int) {
 	b.active = append(b.active, bins...)
 	slices.Sort(b.active)
+	for _, t := range bins {
+		b.joined[t] = true
+	}
 }
 
-// relax solves the relaxation over the active bins; it returns its value.
-func (b *bounder) relax() float64 {
+// relax solves the relaxation over the active bins to a relative gap; it returns its value.
+func (b *bounder) relax(gap float64) float64 {
 	r := &relaxation{first: []int{0}}
 	index := make([]int, len(b.items)) // item → item of the relaxation + 1
 	var items []int
@@ -175,11 +182,10 @@ func (b *bounder) relax() float64 {
 			r.share = append(r.share, b.rows[t].of(k))
 		}
 	}
-	primal := r.solve()
+	primal := r.solve(gap)
 	for j, i := range items {
 		b.worth[i] = r.worth[j]
 	}
-	clear(b.rents)
 	for at, t := range b.active {
 		b.rents[t] = r.l[r.first[at]:r.first[at+1]]
 	}
@@ -198,10 +204,10 @@ func (b *bounder) value() (duals, []int) {
 		if len(fits) == 0 {
 			continue
 		}
-		rents := b.rents[t]
-		if rents == nil {
-			_, rents = solveKnapsack(b.rows[t], gather(b.worth, fits))
+		if !b.joined[t] && !b.suffice(t) {
+			_, b.rents[t] = solveKnapsack(b.rows[t], gather(b.worth, fits))
 		}
+		rents := b.rents[t]
 		sum := 0.0
 		for r, l := range rents {
 			rents[r] = max(0, l)
@@ -225,11 +231,16 @@ func (b *bounder) value() (duals, []int) {
 	for i, w := range d.worth {
 		if math.IsInf(w, 1) {
 			d.worth[i], d.proven[i] = 0, 0 // weightless
-		} else if t := binding[i]; !slices.Contains(b.active, t) {
+		} else if t := binding[i]; !b.joined[t] {
 			loss[t] += (b.worth[i] - w) * float64(b.items[i].count)
 		}
 	}
 	return d, b.mostly(loss)
+}
+
+// suffice tells whether the rents found last for a bin still pay for the worths of all its items.
+func (b *bounder) suffice(t int) bool {
+	return b.rents[t] != nil && b.rows[t].worthAtMost(b.rents[t], gather(b.worth, b.fits[t])) <= b.price[t]
 }
 
 // limits works out what nodes of the bins that are limited in number may be worth.
@@ -241,25 +252,13 @@ func (b *bounder) limits(d *duals) {
 	}
 }
 
-// most returns a proven upper bound of what one node of any bin may be worth.
+// most returns a proven upper bound of what one node of a bin that is limited in number may
+// be worth: all its items count, not only those whose worth it bounds.
 func (b *bounder) most(t int, worth []float64) float64 {
 	items := slices.DeleteFunc(slices.Clone(b.bins[t].items), func(i int) bool { return b.items[i].weightless() })
-	rows, most, short := b.rowsOf(t, items), 0.0, 1.0 // short: by how much the rents fall short of the worths
+	rows := b.rowsOf(t, items)
 	_, rents := solveKnapsack(rows, gather(worth, items))
-	for r, l := range rents {
-		rents[r] = max(0, l)
-		most += rents[r]
-	}
-	for k, i := range items {
-		cost := 0.0
-		for r, a := range rows.of(k) {
-			cost += a * rents[r]
-		}
-		if worth[i] > cost*short {
-			short = worth[i] / cost
-		}
-	}
-	return most * short
+	return rows.worthAtMost(rents, gather(worth, items))
 }
 
 // mostly returns the few bins that account for most of a loss.
@@ -276,15 +275,19 @@ func (b *bounder) mostly(loss []float64) []int {
 
 var steps int
 
-// potential returns, by bin, the most that a fractional filling is worth, per price.
-func (b *bounder) potential(worth []float64) []float64 {
+// potential returns, by bin, the most that a filling is worth, per price. The rents found last
+// are near enough for the worths they were found with; for others, exact asks for better ones.
+func (b *bounder) potential(worth []float64, exact bool) []float64 {
 	potential := make([]float64, len(b.bins))
 	for t, fits := range b.fits {
 		most := 0.0
-		if b.bins[t].limit == 0 {
-			most, _ = solveKnapsack(b.rows[t], gather(worth, fits))
-		} else {
+		switch items := gather(worth, fits); {
+		case b.bins[t].limit > 0:
 			most = b.most(t, worth)
+		case exact:
+			most, _ = solveKnapsack(b.rows[t], items)
+		case len(fits) > 0:
+			most = b.rows[t].worthAtMost(b.rents[t], items)
 		}
 		potential[t] = most/b.price[t] + trifle
 	}

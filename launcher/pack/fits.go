@@ -3,8 +3,11 @@ package pack
 // fitTable says which shapes fit which offerings, their sizes left aside. Classes that
 // fit the same kinds share a row, kinds that take the same classes a column.
 type fitTable struct {
-	rows, columns map[int]int // class → row, kind → column
-	cells         []bitset    // by column, over rows
+	row    []int    // by shape
+	column []int    // by offering
+	cells  []bitset // by column, over rows
+	// width counts the offerings that a row fits.
+	width []int
 }
 
 type bitset []uint64
@@ -14,43 +17,64 @@ func (b bitset) set(i int)      { b[i/64] |= 1 << (i % 64) }
 
 // newFitTable asks fits once for every class and kind.
 func newFitTable(p *Problem) *fitTable {
-	var classes, kinds []int
-	seenClass, seenKind := map[int]bool{}, map[int]bool{}
-	for i := range p.Shapes {
-		if c := p.Shapes[i].Class; !seenClass[c] {
-			seenClass[c] = true
-			classes = append(classes, c)
-		}
-	}
-	for i := range p.Offerings {
-		if k := p.Offerings[i].Kind; !seenKind[k] {
-			seenKind[k] = true
-			kinds = append(kinds, k)
-		}
-	}
-	f := &fitTable{rows: make(map[int]int, len(classes)), columns: make(map[int]int, len(kinds))}
-	byKinds := make([]bitset, 0, len(classes)) // distinct rows, over kinds
+	f := &fitTable{row: make([]int, len(p.Shapes)), column: make([]int, len(p.Offerings))}
+	classes := enumerate(f.row, func(s int) int { return p.Shapes[s].Class })
+	kinds := enumerate(f.column, func(t int) int { return p.Offerings[t].Kind })
+	var distinct []bitset // rows, over kinds
 	index := map[string]int{}
-	for _, c := range classes {
+	rowOf := make([]int, len(classes))
+	for c, class := range classes {
 		over := make(bitset, (len(kinds)+63)/64)
 		for k, kind := range kinds {
-			if p.Fits(c, kind) {
+			if p.Fits(class, kind) {
 				over.set(k)
 			}
 		}
-		f.rows[c] = intern(index, over, &byKinds)
+		rowOf[c] = intern(index, over, &distinct)
 	}
 	index = map[string]int{}
-	for k, kind := range kinds {
-		over := make(bitset, (len(byKinds)+63)/64)
-		for r, row := range byKinds {
+	columnOf := make([]int, len(kinds))
+	for k := range kinds {
+		over := make(bitset, (len(distinct)+63)/64)
+		for r, row := range distinct {
 			if row.has(k) {
 				over.set(r)
 			}
 		}
-		f.columns[kind] = intern(index, over, &f.cells)
+		columnOf[k] = intern(index, over, &f.cells)
+	}
+	f.width = make([]int, len(distinct))
+	for _, k := range f.column {
+		for r, row := range distinct {
+			if row.has(k) {
+				f.width[r]++
+			}
+		}
+	}
+	for s, c := range f.row {
+		f.row[s] = rowOf[c]
+	}
+	for t, k := range f.column {
+		f.column[t] = columnOf[k]
 	}
 	return f
+}
+
+// enumerate numbers the distinct values in the order in which they come: it sets the
+// number of each and returns the values by number.
+func enumerate(numbers []int, value func(int) int) (values []int) {
+	index := map[int]int{}
+	for i := range numbers {
+		v := value(i)
+		n, ok := index[v]
+		if !ok {
+			n = len(values)
+			index[v] = n
+			values = append(values, v)
+		}
+		numbers[i] = n
+	}
+	return values
 }
 
 // intern returns the index of an equal bitset in the list, which it extends if need be.
@@ -68,19 +92,18 @@ func intern(index map[string]int, b bitset, list *[]bitset) int {
 	return i
 }
 
-func (f *fitTable) row(class int) int        { return f.rows[class] }
-func (f *fitTable) column(kind int) int      { return f.columns[kind] }
+// has tells whether what is in the row fits what is in the column.
 func (f *fitTable) has(row, column int) bool { return f.cells[column].has(row) }
 
 // fits tells whether a shape fits an offering, its size left aside.
-func (f *fitTable) fits(p *Problem, shape, offering int) bool {
-	return f.has(f.row(p.Shapes[shape].Class), f.column(p.Offerings[offering].Kind))
+func (f *fitTable) fits(shape, offering int) bool {
+	return f.has(f.row[shape], f.column[offering])
 }
 
 // fitsAny tells whether a shape fits any offering.
 func (f *fitTable) fitsAny(p *Problem, shape int) bool {
 	for t, o := range p.Offerings {
-		if o.Capacity.holds(p.Shapes[shape].Requests) > 0 && f.fits(p, shape, t) {
+		if o.Capacity.holds(p.Shapes[shape].Requests) > 0 && f.fits(shape, t) {
 			return true
 		}
 	}

@@ -40,6 +40,10 @@ type model struct {
 func newModel(k *packer, tier int32) *model {
 	m := &model{resources: requested(k.Shapes, k.left)}
 	m.group(k)
+	// The plan shall not depend on the order in which shapes come.
+	slices.SortStableFunc(m.items, func(a, b item) int {
+		return cmp.Or(slices.Compare(b.request, a.request), b.count-a.count, k.table.width[b.row]-k.table.width[a.row])
+	})
 	m.groupOfferings(k, tier)
 	m.match(k.table)
 	m.dropHomeless()
@@ -82,7 +86,7 @@ func (m *model) group(k *packer) {
 		if k.left[s] == 0 {
 			continue
 		}
-		free, row := 0, k.table.row(shape.Class)
+		free, row := 0, k.table.row[s]
 		if shape.Free {
 			free = 1
 		}
@@ -110,46 +114,64 @@ func appendKey(key []byte, vector []int64, more ...int64) []byte {
 
 // groupOfferings sorts the offerings of a tier that can be bought into bins.
 func (m *model) groupOfferings(k *packer, tier int32) {
-	index := map[string]int{}
-	var key []byte
-	var all []bin
+	index := map[uint64][]*bin{} // by hash
+	var all []*bin
 	for t, o := range k.Offerings {
 		if o.Tier != tier || k.shut[t] || o.Limit > 0 && k.bought[t] >= o.Limit {
 			continue
 		}
-		column, capacity := k.table.column(o.Kind), m.pick(o.Capacity)
-		limited := min(o.Limit, 1)
-		key = appendKey(key[:0], capacity, int64(column), int64(limited), int64(math.Float64bits(o.Price))) //nolint:gosec // as above
-		i, ok := index[string(key)]
-		if !ok {
-			i = len(all)
-			index[string(key)] = i
-			all = append(all, bin{capacity: capacity, price: o.Price, column: column})
+		b := bin{capacity: m.pick(o.Capacity), price: o.Price, column: k.table.column[t]}
+		if o.Limit > 0 {
+			b.limit = o.Limit - k.bought[t]
 		}
-		if limited > 0 {
-			all[i].limit += o.Limit - k.bought[t]
+		hash := b.hash()
+		i := slices.IndexFunc(index[hash], b.alike)
+		if i < 0 {
+			all = append(all, &b)
+			b.offerings = []int{t}
+			index[hash] = append(index[hash], &b)
+			continue
 		}
-		all[i].offerings = append(all[i].offerings, t)
+		same := index[hash][i]
+		same.limit += b.limit
+		same.offerings = append(same.offerings, t)
 	}
 	m.bins = undominated(all, k.table)
 }
 
+// hash is equal for bins that are alike (FNV-1a over words).
+func (b *bin) hash() uint64 {
+	h := uint64(14695981039346656037)
+	for _, c := range b.capacity {
+		h = (h ^ uint64(c)) * 1099511628211 //nolint:gosec // any mapping will do
+	}
+	return (h^math.Float64bits(b.price))*1099511628211 ^ uint64(b.column) //nolint:gosec // any mapping will do
+}
+
+// alike tells whether arithmetic cannot tell two bins apart.
+func (b *bin) alike(o *bin) bool {
+	return b.price == o.price && b.column == o.column && (b.limit > 0) == (o.limit > 0) && slices.Equal(b.capacity, o.capacity)
+}
+
 // undominated leaves out every bin for which another one takes the same pods and more,
-// has no less of any resource, costs no more and is not limited in number.
-func undominated(all []bin, fits *fitTable) []bin {
-	slices.SortStableFunc(all, func(a, b bin) int {
-		return cmp.Or(cmp.Compare(a.price, b.price), cmp.Compare(a.limit, b.limit), slices.Compare(b.capacity, a.capacity))
+// has no less of any resource, costs no more and is not limited in number. It sorts by price.
+func undominated(all []*bin, fits *fitTable) []bin {
+	slices.SortFunc(all, func(a, b *bin) int {
+		if c := cmp.Or(cmp.Compare(a.price, b.price), a.limit-b.limit); c != 0 {
+			return c
+		}
+		return cmp.Or(slices.Compare(b.capacity, a.capacity), a.offerings[0]-b.offerings[0])
 	})
 	var kept []bin
 next:
 	for _, b := range all {
 		// From the back: a bin is most often beaten by one of about its size.
-		for _, k := range slices.Backward(kept) {
-			if k.limit == 0 && covers(k.capacity, b.capacity) && fits.includes(k.column, b.column) {
+		for i := len(kept) - 1; i >= 0; i-- {
+			if k := &kept[i]; k.limit == 0 && covers(k.capacity, b.capacity) && fits.includes(k.column, b.column) {
 				continue next
 			}
 		}
-		kept = append(kept, b)
+		kept = append(kept, *b)
 	}
 	return kept
 }

@@ -26,18 +26,21 @@ var styles = [...]style{
 // stir is how far worths are moved at random, either way.
 const stir = 0.1
 
+// mostRuined bounds the nodes that are emptied at a time.
+const mostRuined = 14
+
 // improve ruins and recreates (Schrimpf et al. 2000): a few nodes, those more likely that
-// lose much, are emptied and their pods packed anew with worths that are a little stirred;
-// the new nodes stay when they cost less. It ends when the effort is spent or when no more
+// lose much, are emptied and their pods packed anew, guided by the worths that led to the plan, a
+// little stirred; the new nodes stay unless they cost more. It ends when the effort is spent or when no more
 // than gap could be saved.
-func (k *packer) improve(f *filler, potential []float64, plan []batch, gap float64) []batch {
+func (k *packer) improve(f *filler, plan []batch, worth, reach []float64, gap float64) []batch {
 	nodes := f.expand(plan)
 	clear(f.used)
 	for _, n := range nodes {
 		f.used[n.bin]++
 	}
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // equal input has to give an equal plan
-	guide := slices.Clone(f.worth)
+	guide := slices.Clone(worth)
 	var takes []take
 	for round := 0; f.effort < k.Effort && gap > 0 && len(nodes) > 0; round++ {
 		if round%16 == 0 && k.stopped() {
@@ -54,15 +57,15 @@ func (k *packer) improve(f *filler, potential []float64, plan []batch, gap float
 			f.used[nodes[n].bin]--
 		}
 		for _, t := range takes {
-			guide[t.item] = f.worth[t.item] * (1 + stir*(2*r.Float64()-1))
+			guide[t.item] = worth[t.item] * (1 + stir*(2*r.Float64()-1))
 		}
-		f.load(takes, styles[r.IntN(len(styles))], guide, potential)
+		f.load(takes, styles[r.IntN(len(styles))], guide, reach)
 		var fresh []batch
 		price := infinite
 		if loss > 1e-6*before {
-			fresh, price = f.greedy(before * (1 - 1e-9))
+			fresh, price = f.greedy(before * (1 + 1e-9))
 		}
-		if price < before*(1-1e-9) {
+		if price < infinite {
 			gap -= before - price
 			nodes = append(without(nodes, ruined), f.expand(fresh)...)
 			continue
@@ -92,9 +95,9 @@ func (f *filler) expand(plan []batch) []placed {
 	return nodes
 }
 
-// ruin picks one to eight nodes, each the worst of three.
+// ruin picks up to mostRuined nodes, each the worst of three.
 func (f *filler) ruin(nodes []placed, r *rand.Rand) []int {
-	want := min(len(nodes), 1+r.IntN(8))
+	want := min(len(nodes), 1+r.IntN(mostRuined))
 	var picked []int
 	for tries := 0; len(picked) < want && tries < 4*want; tries++ {
 		n := r.IntN(len(nodes))

@@ -31,17 +31,14 @@ type relaxation struct {
 // pair is an item on a bin.
 type pair struct{ bin, at int }
 
-const (
-	interiorSteps = 25
-	interiorGap   = 5e-4
-)
+const interiorSteps = 25
 
-// solve finds the optimum to a relative gap of interiorGap. It returns the primal objective.
-func (r *relaxation) solve() float64 {
+// solve finds the optimum to a relative gap. It returns the primal objective.
+func (r *relaxation) solve(gap float64) float64 {
 	r.start()
 	primal, dual := r.objectives()
 	for range interiorSteps {
-		if primal-dual <= interiorGap*primal || !r.step() {
+		if primal-dual <= gap*primal || !r.step() {
 			break
 		}
 		primal, dual = r.objectives()
@@ -198,32 +195,26 @@ func (r *relaxation) factor() bool {
 			r.normal[i*n+i] += r.q[i] / r.l[i]
 		}
 	}
-	g := make([]float64, n)
+	g, at := make([]float64, n), make([]int, n) // of one item: θ·share, and in which rows
 	for _, pairs := range r.pairs {
-		total := 0.0
+		total, m := 0.0, 0
 		for _, p := range pairs {
 			theta := r.y[p.at] / r.z[p.at]
 			total += theta
+			first := r.first[p.bin]
 			for i, a := range r.share[p.at] {
-				at := r.first[p.bin] + i
-				g[at] = theta * a
-				row := r.normal[at*n+r.first[p.bin]:]
-				for j := 0; j <= i; j++ {
-					row[j] += theta * a * r.share[p.at][j]
+				g[m], at[m] = theta*a, first+i
+				row := r.normal[(first+i)*n+first:]
+				for j, other := range r.share[p.at][:i+1] {
+					row[j] += g[m] * other
 				}
+				m++
 			}
 		}
-		for k, p := range pairs {
-			for i := r.first[p.bin]; i < r.first[p.bin+1]; i++ {
-				if g[i] == 0 {
-					continue
-				}
-				f, row := g[i]/total, r.normal[i*n:i*n+i+1]
-				for _, o := range pairs[:k+1] {
-					for j := r.first[o.bin]; j < min(r.first[o.bin+1], i+1); j++ {
-						row[j] -= f * g[j]
-					}
-				}
+		for i, gi := range g[:m] {
+			f, row := gi/total, r.normal[at[i]*n:at[i]*n+at[i]+1]
+			for j, gj := range g[:i+1] {
+				row[at[j]] -= f * gj
 			}
 		}
 	}

@@ -225,3 +225,25 @@ func synthesize(r *rand.Rand, mx mix, list []instance, pods, shapes, zones, capa
 	}
 	return p
 }
+
+// fragmented makes a problem as clusters pose it: many shapes of few pods each, of few
+// sizes, a fifth of them kept to themselves by zone or host.
+func fragmented(r *rand.Rand, list []instance, pods int) *Problem {
+	p := &Problem{Alternatives: 60}
+	var kinds []kindOf
+	p.Offerings, kinds = offeringsOf(list, 3, 1)
+	for t := range p.Offerings {
+		p.Offerings[t].Capacity = append(p.Offerings[t].Capacity, 1)
+	}
+	for left := pods; left > 0; {
+		s := Shape{Count: min(left, 1+r.IntN(4)), Class: r.IntN(4), Free: true, Requests: Vector{
+			[]int64{100, 250, 500, 1000, 1500}[r.IntN(5)], []int64{100, 256, 512, 1024, 2048, 4096}[r.IntN(6)] * mebi, 1, 0, 0}}
+		if r.IntN(5) == 0 {
+			s.Free, s.Requests[4] = false, 1
+		}
+		left -= s.Count
+		p.Shapes = append(p.Shapes, s)
+	}
+	p.Fits = func(c, k int) bool { return c == 0 || kinds[k].zone == c-1 }
+	return p
+}

@@ -25,10 +25,11 @@ type packer struct {
 	nodes  []*bought
 	reused []RoomPods
 	// proven is what the pods of each shape are worth at least.
-	proven    []float64
-	discount  float64
-	limited   bool // Open has refused
-	attempted bool // the improvement's effort is spent
+	proven   []float64
+	discount float64
+	limited  bool // Open has refused
+	spent    int  // of Effort
+	ended    bool // Stop has said so
 }
 
 // bought is a node of the plan.

@@ -169,7 +169,7 @@ func (k *packer) holds(b *bin, n *bought, used Vector) bool {
 		return false
 	}
 	for _, f := range n.pods {
-		if !k.table.has(k.table.row(k.Shapes[f.Shape].Class), b.column) {
+		if !k.table.has(k.table.row[f.Shape], b.column) {
 			return false
 		}
 	}
@@ -201,7 +201,7 @@ func (k *packer) spill() {
 			continue
 		}
 		for _, n := range k.nodes {
-			if !n.short || !k.table.fits(k.Problem, s, n.offering) {
+			if !n.short || !k.table.fits(s, n.offering) {
 				continue
 			}
 			if want := min(k.left[s], n.free.holds(shape.Requests)); want > 0 {

@@ -10,8 +10,28 @@ type rows struct {
 // of returns the shares of an item.
 func (r rows) of(k int) []float64 { return r.shares[k*r.n : (k+1)*r.n] }
 
+// worthAtMost bounds what a filling is worth: no more than the sum of the rents, once they are
+// raised to where each item pays for itself. Negative rents are set to 0.
+func (r rows) worthAtMost(rents, worth []float64) float64 {
+	sum, short := 0.0, 0.0
+	for i, l := range rents {
+		rents[i] = max(0, l)
+		sum += rents[i]
+	}
+	for k, w := range worth {
+		cost := 0.0
+		for i, a := range r.of(k) {
+			cost += a * rents[i]
+		}
+		if w > cost*short {
+			short = w / cost
+		}
+	}
+	return sum * short
+}
+
 const (
-	finestCut = 20   // cuts count pods down to this part of a node
+	finestCut = 12   // cuts count pods down to this part of a node
 	leastGain = 0.01 // that makes a cut worthwhile
 )
 
@@ -84,26 +104,31 @@ func redundant(columns [][]float64, r int) bool {
 
 // cut returns the cut of a resource that says most; nil when none says much.
 func (m *model) cut(items []int, r int, room int64, column []float64) []float64 {
-	best, bestGain := 0, leastGain
 	total := 0.0
+	var large []int
 	for k, i := range items {
 		total += float64(m.items[i].count) * column[k]
-	}
-	for part := 1; part < finestCut; part++ {
-		gain := 0.0
-		for k, i := range items {
-			gain += float64(m.items[i].count) * max(0, rounded(m.items[i].request[r], room, part)-column[k])
+		if column[k]*finestCut >= 1 {
+			large = append(large, k)
 		}
-		if gain > bestGain*total {
-			best, bestGain = part, gain/total
+	}
+	best, bestGain := 0, leastGain*total
+	for part := 1; part < finestCut && len(large) > 0; part++ {
+		gain := 0.0
+		for _, k := range large {
+			share := float64(int(float64(part+1)*column[k])) / float64(part)
+			gain += float64(m.items[items[k]].count) * max(0, share-column[k])
+		}
+		if gain > bestGain {
+			best, bestGain = part, gain
 		}
 	}
 	if best == 0 {
 		return nil
 	}
 	cut := make([]float64, len(items))
-	for k, i := range items {
-		cut[k] = rounded(m.items[i].request[r], room, best)
+	for _, k := range large {
+		cut[k] = rounded(m.items[items[k]].request[r], room, best)
 	}
 	return cut
 }

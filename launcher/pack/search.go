@@ -24,28 +24,31 @@ func (k *packer) search(m *model, first bool) []batch {
 		k.prove(m, d)
 	}
 	f := newFiller(m, d.worth)
+	f.effort = k.spent
+	defer func() { k.spent = f.effort }()
 	target := 0.0
 	for i, it := range m.items {
 		target += float64(it.count) * d.worth[i]
 	}
 	target *= 1 + goodEnough
-	potential := b.potential(f.worth)
-	guide, reach := slices.Clone(f.worth), potential
+	guide, reach := slices.Clone(f.worth), b.potential(f.worth, false)
 	best, bestPrice, since := []batch(nil), infinite, 0
+	var bestGuide, bestReach []float64
 	for n := 0; n <= corrections && since < patience; n++ {
 		f.load(m.all(), styles[0], guide, reach)
 		clear(f.used)
 		plan, price := f.greedy(infinite)
 		if since++; price < bestPrice {
 			best, bestPrice, since = plan, price, 0
+			bestGuide, bestReach = slices.Clone(guide), reach
 		}
 		if f.effort >= k.Effort || bestPrice <= target || k.stopped() {
 			return best
 		}
 		f.correct(plan, guide, 0.8/(1+float64(n)/6))
-		reach = b.potential(guide)
+		reach = b.potential(guide, true)
 	}
-	return k.improve(f, potential, best, bestPrice-target)
+	return k.improve(f, best, bestGuide, bestReach, bestPrice-target)
 }
 
 // prove notes what the pods are worth at least.
@@ -58,7 +61,11 @@ func (k *packer) prove(m *model, d duals) {
 	k.discount += d.discount
 }
 
-func (k *packer) stopped() bool { return k.Stop != nil && k.Stop() }
+// stopped tells whether the caller has ended improvement.
+func (k *packer) stopped() bool {
+	k.ended = k.ended || k.Stop != nil && k.Stop()
+	return k.ended
+}
 
 // all lists the pods of a model.
 func (m *model) all() []take {
