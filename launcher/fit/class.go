@@ -36,6 +36,8 @@ type class struct {
 	fits  []bool // by kind: what no placement changes
 	// exact classes depend on what no rule stands for: only the plugins can tell, pod by pod.
 	exact bool
+	// daemon classes are DaemonSets, whose pods come with the nodes.
+	daemon bool
 	constraints
 }
 

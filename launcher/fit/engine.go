@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -136,6 +138,17 @@ func (e *Engine) askedKeys() ([]string, error) {
 		}
 	}
 	return keys, nil
+}
+
+// ignored tells whether NodeResourcesFit is told to leave an extended resource to an extender.
+func (e *Engine) ignored(name corev1.ResourceName) bool {
+	group, _, extended := strings.Cut(string(name), "/")
+	for _, c := range e.profile.PluginConfig {
+		if args, ok := c.Args.(*schedulerconfig.NodeResourcesFitArgs); ok && extended {
+			return slices.Contains(args.IgnoredResources, string(name)) || slices.Contains(args.IgnoredResourceGroups, group)
+		}
+	}
+	return false
 }
 
 // newDRAManager does as scheduler.New does: the DynamicResources plugin panics without one.

@@ -113,6 +113,10 @@ func (v *verifier) buyFor(t try) *place {
 func (v *verifier) drop(p *place) {
 	v.engine.lister.remove(p.info)
 	v.places = slices.DeleteFunc(v.places, func(q *place) bool { return q == p })
+	if slices.ContainsFunc(v.log, func(l placed) bool { return l.place == p }) { // its DaemonSet pods
+		v.log = slices.DeleteFunc(v.log, func(l placed) bool { return l.place == p })
+		clear(v.states)
+	}
 	if v.input.Budget != nil {
 		v.input.Budget.Give(p.templates[0])
 	}

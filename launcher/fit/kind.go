@@ -2,6 +2,7 @@ package fit
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,6 +20,8 @@ type kind struct {
 	info     *framework.NodeInfo // an empty node of the kind, with its DaemonSet pods
 	overhead corev1.ResourceList // of the DaemonSet pods
 	domains  []int               // by topology: the value's index, -1 without the label
+	daemons  []int               // the classes of the DaemonSet pods
+	tallies  map[int]tally       // of rules about hosts that match DaemonSet pods
 	cost     int                 // of a CPU of its cheapest template, in steps of two percent
 }
 
@@ -60,6 +63,14 @@ func newKind(log klog.Logger, t *Template, daemons []*appsv1.DaemonSet) *kind {
 		addTo(k.overhead, requests(pod))
 	}
 	return k
+}
+
+// tally is the state of a rule about hosts on an empty node.
+func (k *kind) tally(rule int) tally {
+	if have, ok := k.tallies[rule]; ok {
+		return have
+	}
+	return tally{bound: math.MaxInt32}
 }
 
 // askedKeys lists the node labels that anything the plugins read may ask for.

@@ -3,6 +3,7 @@ package fit
 import (
 	"maps"
 	"math"
+	"slices"
 
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/util"
@@ -40,7 +41,13 @@ func (s *Space) Open(t int) pack.Node {
 			return nil
 		}
 	}
-	return &node{space: s, template: t, ports: s.kinds[s.kindOf[t]].info.GetUsedPorts()}
+	return s.empty(t)
+}
+
+// empty is a node of a template with nothing but the DaemonSets' pods.
+func (s *Space) empty(t int) *node {
+	k := s.kinds[s.kindOf[t]]
+	return &node{space: s, template: t, ports: k.info.GetUsedPorts(), counts: maps.Clone(k.tallies)}
 }
 
 // Add implements pack.Node.
@@ -147,7 +154,17 @@ func (n *node) Holds(t int) bool {
 			return false
 		}
 	}
-	return true
+	return len(s.kinds[k].daemons) == 0 || n.wouldFit(t)
+}
+
+// wouldFit tells whether the other template's DaemonSet pods leave the pods their host ports
+// and bounds.
+func (n *node) wouldFit(t int) bool {
+	if n.counts == nil && !n.ownPorts || n.space.kindOf[t] == n.space.kindOf[n.template] {
+		return true
+	}
+	other := n.space.empty(t)
+	return !slices.ContainsFunc(n.lots, func(l pack.ShapeCount) bool { return other.Add(l.Shape, l.Count) < l.Count })
 }
 
 // lotFits tells whether a lot's pods may run on an empty node of a kind, resources aside.

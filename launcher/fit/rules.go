@@ -95,10 +95,14 @@ type ruleBook struct {
 func (s *Space) makeRules() error {
 	b := &ruleBook{s, map[string]int{}, map[string]*company{}, map[string]int{}}
 	for _, c := range s.classes {
-		c.ports = !c.skips(names.NodePorts)
 		if c.rejected != "" {
 			continue
 		}
+		b.addAntiAffinity(c)
+		if c.daemon {
+			continue
+		}
+		c.ports = !c.skips(names.NodePorts)
 		if err := b.addSpread(c); err != nil {
 			return err
 		}
@@ -236,15 +240,18 @@ func (t *topology) fill(byValue map[string]int) []int {
 	return counts
 }
 
-// addAffinity adds the required pod affinity and anti-affinity, and the domains that the
-// cluster's pods close to the class (plugins/interpodaffinity/filtering.go, preFilterState).
-func (b *ruleBook) addAffinity(c *class) error {
+func (b *ruleBook) addAntiAffinity(c *class) {
 	for _, term := range c.info.RequiredAntiAffinityTerms {
 		t := b.topology(term.TopologyKey)
 		c.owned = append(c.owned, b.rule("anti "+b.signature(term), func() *rule {
 			return &rule{topology: t, matches: b.matching(b.termMatches(term))}
 		}))
 	}
+}
+
+// addAffinity adds the required pod affinity, and the domains that the cluster's pods close
+// to the class (plugins/interpodaffinity/filtering.go, preFilterState).
+func (b *ruleBook) addAffinity(c *class) error {
 	if c.skips(names.InterPodAffinity) {
 		return nil
 	}

@@ -171,7 +171,7 @@ func (s *Space) sortIntoShapes() error {
 	for i, pods := range alike {
 		amounts[i] = requests(pods[0])
 		for name := range amounts[i] {
-			if !slices.Contains(s.resources, name) {
+			if !slices.Contains(s.resources, name) && !s.engine.ignored(name) {
 				s.resources = append(s.resources, name)
 			}
 		}

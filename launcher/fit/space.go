@@ -86,16 +86,20 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 		return nil, err
 	}
 	s.measure()
+	s.openRooms()
 	for _, c := range s.classes {
 		if err := s.judge(c); err != nil {
 			return nil, err
 		}
 	}
+	if err := s.addDaemons(); err != nil {
+		return nil, err
+	}
 	if err := s.makeRules(); err != nil {
 		return nil, err
 	}
+	s.meetDaemons()
 	s.isNarrow = s.narrow()
-	s.openRooms()
 	s.settle()
 	return s, nil
 }

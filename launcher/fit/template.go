@@ -1,16 +1,9 @@
 package fit
 
 import (
-	"fmt"
-
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	helpers "k8s.io/component-helpers/resource"
-	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/controller/daemon"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/slipway-dev/slipway/launcher/pack"
@@ -25,23 +18,6 @@ type Template struct {
 	Tier int32
 	// Pool is the NodePool's name. A planned node may become any template of its pool.
 	Pool string
-}
-
-// daemonPods lists the pods the DaemonSet controller will create on a node, by its own judgement.
-func daemonPods(log klog.Logger, node *corev1.Node, daemons []*appsv1.DaemonSet) []*corev1.Pod {
-	var pods []*corev1.Pod
-	for i, ds := range daemons {
-		ds = ds.DeepCopy() // NewPod appends to the DaemonSet's own tolerations
-		if should, _ := daemon.NodeShouldRunDaemonPod(log, node, ds); !should {
-			continue
-		}
-		pod := daemon.NewPod(ds, node.Name)
-		pod.Name = fmt.Sprintf("%s-%d", ds.Name, i)
-		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ds, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))}
-		pod.UID = types.UID(fmt.Sprintf("daemon-%s-%s", ds.Namespace, ds.Name))
-		pods = append(pods, pod)
-	}
-	return pods
 }
 
 func addTo(sum, more corev1.ResourceList) {

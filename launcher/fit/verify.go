@@ -26,10 +26,12 @@ type place struct {
 // nodes it names. All nodes are there from the start, as when they all have joined.
 type verifier struct {
 	*Space
-	places []*place
-	seats  [][]seat // by lot: where its pods are to go
-	log    []placed
-	states []*replay // by class
+	places  []*place
+	seats   [][]seat // by lot: where its pods are to go
+	log     []placed
+	states  []*replay // by class
+	daemons []bool    // classes of DaemonSets that matter to others
+	bought  int       // nodes so far, those that were taken back included
 }
 
 // seat is a number of places on one node.
@@ -38,10 +40,10 @@ type seat struct {
 	count int
 }
 
-// placed is a pod that has passed.
+// placed is a pod that has passed, or came with its node.
 type placed struct {
 	class int
-	info  *framework.PodInfo
+	info  fwk.PodInfo
 	place *place
 }
 
@@ -54,7 +56,13 @@ type replay struct {
 }
 
 func newVerifier(s *Space) *verifier {
-	return &verifier{Space: s, seats: make([][]seat, len(s.lots)), states: make([]*replay, len(s.classes))}
+	v := &verifier{Space: s, seats: make([][]seat, len(s.lots)), states: make([]*replay, len(s.classes)), daemons: make([]bool, len(s.classes))}
+	for d, daemon := range s.classes {
+		for c := range s.classes {
+			v.daemons[d] = v.daemons[d] || daemon.daemon && v.watches(c, d)
+		}
+	}
+	return v
 }
 
 // build makes the nodes of a plan.
@@ -83,9 +91,15 @@ func (v *verifier) buy(templates []int) *place {
 	t := templates[0]
 	kind := v.kinds[v.kindOf[t]]
 	p := &place{info: kind.info.SnapshotConcrete(), templates: templates}
-	p.info.SetNode(named(v.input.Templates[t].Node, fmt.Sprintf("planned-%d", len(v.places))))
+	p.info.SetNode(named(v.input.Templates[t].Node, fmt.Sprintf("planned-%d", v.bought)))
+	v.bought++
 	v.engine.lister.add(p.info)
 	v.places = append(v.places, p)
+	for i, d := range kind.daemons {
+		if v.daemons[d] {
+			v.log = append(v.log, placed{d, kind.info.Pods[i], p})
+		}
+	}
 	return p
 }
 
