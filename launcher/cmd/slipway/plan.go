@@ -40,7 +40,7 @@ type planOptions struct {
 func planCommand() *cobra.Command {
 	var o planOptions
 	cmd := &cobra.Command{
-		Use:   "plan -f FILE... [--catalog FILE] [-o table|json|yaml]",
+		Use:   "plan -f FILE... [--catalog FILE | --live] [--cluster] [-o table|json|yaml]",
 		Short: "Show which nodes would be launched for pods, and at what price.",
 		Long:  planHelp,
 		Example: `  # what would this application run on?
@@ -54,7 +54,8 @@ func planCommand() *cobra.Command {
 
   # what the pods that wait in a cluster would get, and a new application beside them
   slipway plan --cluster -f app.yaml`,
-		Args: noArgs,
+		Args:                  noArgs,
+		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err

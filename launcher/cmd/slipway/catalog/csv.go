@@ -67,8 +67,7 @@ func ReadCSV(name string, r io.Reader) (Catalog, error) {
 }
 
 func errorLine(err error) int {
-	var parse *csv.ParseError
-	if errors.As(err, &parse) {
+	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
 		return parse.Line
 	}
 	return 1
@@ -76,8 +75,7 @@ func errorLine(err error) int {
 
 // csvDetail is the error without the position.
 func csvDetail(err error) string {
-	var parse *csv.ParseError
-	if errors.As(err, &parse) {
+	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
 		return parse.Err.Error()
 	}
 	return err.Error()

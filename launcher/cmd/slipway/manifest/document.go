@@ -121,7 +121,7 @@ func (d *document) toJSON() ([]byte, error) {
 		return nil, d.jsonError(err)
 	}
 	var errs []error
-	for _, text := range strings.Split(err.Error(), "\n") {
+	for text := range strings.SplitSeq(err.Error(), "\n") {
 		e := &input.Error{File: d.file, Line: d.line, Detail: strings.TrimPrefix(strings.TrimPrefix(text, "error converting YAML to JSON: "), "yaml: ")}
 		if at := yamlLine.FindStringSubmatchIndex(e.Detail); at != nil {
 			n, _ := strconv.Atoi(e.Detail[at[2]:at[3]]) // digits
@@ -143,10 +143,8 @@ func looksLikeJSON(raw []byte) bool {
 // has no objection.
 func (d *document) jsonError(asYAML error) error {
 	e := &input.Error{File: d.file, Line: d.line, Detail: asYAML.Error()}
-	var any any
-	err := json.Unmarshal(d.raw, &any)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	var value any
+	if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(d.raw, &value)); ok {
 		e.Detail = syntax.Error()
 		e.Line += bytes.Count(d.raw[:min(int(syntax.Offset), len(d.raw))], []byte("\n"))
 	}
@@ -155,8 +153,8 @@ func (d *document) jsonError(asYAML error) error {
 
 // typeMismatch rewords an error of decoding JSON for people who wrote YAML.
 func typeMismatch(err error) string {
-	var mismatch *json.UnmarshalTypeError
-	if !errors.As(err, &mismatch) {
+	mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
 		return err.Error()
 	}
 	return fmt.Sprintf("got %s where %s is wanted", article(mismatch.Value), wanted(mismatch.Type.Kind().String()))
@@ -185,8 +183,8 @@ func article(value string) string {
 	case "bool":
 		return "a boolean"
 	}
-	if strings.HasPrefix(value, "number ") {
-		return "the number " + strings.TrimPrefix(value, "number ")
+	if number, ok := strings.CutPrefix(value, "number "); ok {
+		return "the number " + number
 	}
 	return "a " + value
 }

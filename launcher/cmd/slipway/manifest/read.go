@@ -76,8 +76,7 @@ func (r *reader) path(path string, stdin io.Reader) error {
 
 // reason leaves out the system call and the path, which errors name already.
 func reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
 	}
 	return err

@@ -135,6 +135,21 @@ func TestLongTable(t *testing.T) {
 	}
 }
 
+func TestManyOwners(t *testing.T) {
+	var names []string
+	for i := range 30 {
+		names = append(names, fmt.Sprintf("shop/single-%d", i))
+	}
+	plan := &fit.Plan{Nodes: []fit.Planned{{Templates: []int{0}, Pods: pods(names...), Requests: list("4", "8Gi")}}}
+	var out strings.Builder
+	if err := report.New(plan, offers, 30, 0).Table(&out, owners, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), " and 23 of 23 others\n") {
+		t.Errorf("the table names all owners:\n%s", out.String())
+	}
+}
+
 func TestJSON(t *testing.T) {
 	for name, result := range situations() {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,8 @@ const (
 	// maxRows bounds the rows of nodes; beyond it nodes of a type share a row whatever
 	// pods they hold.
 	maxRows = 40
+	// maxOwners bounds the owners that a row names.
+	maxOwners = 8
 )
 
 // Table writes the result for people, in lines of about the width. owners names the owner
@@ -216,8 +218,16 @@ func (p *printer) byOwner(pods []string) string {
 	}
 	slices.SortFunc(all, func(a, b entry) int { return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(a.owner, b.owner)) })
 	var parts []string
-	for _, e := range all {
+	rest := 0
+	for i, e := range all {
+		if len(all) > maxOwners && i >= maxOwners-1 {
+			rest += e.count
+			continue
+		}
 		parts = append(parts, fmt.Sprintf("%d×%s", e.count, e.owner))
+	}
+	if rest > 0 {
+		parts = append(parts, fmt.Sprintf("and %d of %d others", rest, len(all)-maxOwners+1))
 	}
 	return strings.Join(parts, " ")
 }

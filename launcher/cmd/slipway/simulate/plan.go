@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,6 +30,10 @@ type Input struct {
 	Pools  []*v1alpha1.NodePool
 }
 
+// improve bounds the search for a cheaper plan. It is several times what a daemon takes
+// whose pods wait.
+const improve = time.Second
+
 // Plan plans for the workload's waiting pods. Templates of the plan are Input.Offers.
 func Plan(ctx context.Context, in Input) (*fit.Plan, error) {
 	client, err := newMemory(in.Objects).client()
@@ -54,7 +59,7 @@ func (in *Input) fitInput(log klog.Logger) fit.Input {
 	limits := newLimits(in.Pools)
 	out := fit.Input{
 		Pods: in.Workload.Waiting, Open: sets.New[string](), DaemonSets: in.Objects.DaemonSets,
-		Budget: offering.Budget{Limits: limits, Offers: in.Offers}, Alternatives: 1,
+		Budget: offering.Budget{Limits: limits, Offers: in.Offers}, Alternatives: 1, Improve: improve,
 	}
 	for _, node := range in.Objects.Nodes {
 		limits.Count(node.Labels[v1alpha1.LabelNodePool], node.Status.Capacity)

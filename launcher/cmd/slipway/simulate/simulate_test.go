@@ -44,8 +44,9 @@ func claim(class string) string {
 		"spec: {accessModes: [ReadWriteOnce], storageClassName: " + class + ", resources: {requests: {storage: 1Gi}}}\n"
 }
 
-func node(name, rest string) string {
-	return "---\napiVersion: v1\nkind: Node\nmetadata: {name: " + name + ", labels: {slipway.dev/nodepool: p, kubernetes.io/os: linux}}\n" + rest +
+// node is an existing node named old.
+func node(rest string) string {
+	return "---\napiVersion: v1\nkind: Node\nmetadata: {name: old, labels: {slipway.dev/nodepool: p, kubernetes.io/os: linux}}\n" + rest +
 		"status: {capacity: {cpu: 4, memory: 8Gi, pods: 20}}\n"
 }
 
@@ -70,7 +71,12 @@ func TestPlan(t *testing.T) {
 			[]string{"a has no place: nodepool p: needs 1500m cpu, the largest allowed type m5.large gives 1430m"}},
 		{"the NodePool's limit", pod("a", "1500m", "") + pod("b", "1500m", "") + pod("c", "1500m", ""),
 			[]string{"m5.large in us-east-1a: a", "m5.large in us-east-1a: b", "c has no place: nodepool p: its limit of 2 nodes is reached"}},
-		{"existing nodes count against the limit", node("old", "spec: {unschedulable: true}\n") + pod("a", "1500m", "") + pod("b", "1500m", ""),
+		{"room that is there", node("") + pod("a", "3", ""), []string{"old: 1"}},
+		{"room that is taken", node("") + pod("a", "1500m", "") + pod("b", "3", "nodeName: old, "), []string{"m5.large in us-east-1a: a"}},
+		{"room that a DaemonSet will take", node("") + agent + pod("a", "1400m", "") + pod("b", "3", "nodeName: old, "), []string{"m5.large in us-east-1a: a"}},
+		{"room on a node that is not ready", strings.Replace(node(""), "status: {", "status: {conditions: [{type: Ready, status: 'False'}], ", 1) + pod("a", "1", ""),
+			[]string{"m5.large in us-east-1a: a"}},
+		{"existing nodes count against the limit", node("spec: {unschedulable: true}\n") + pod("a", "1500m", "") + pod("b", "1500m", ""),
 			[]string{"m5.large in us-east-1a: a", "b has no place: nodepool p: its limit of 2 nodes is reached"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

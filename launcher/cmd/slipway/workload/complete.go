@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/component-helpers/storage/volume"
 	"k8s.io/kubernetes/pkg/apis/scheduling"
-	"k8s.io/utils/ptr"
 )
 
 // prioritize gives pods the priority of their class, as admission does, and notes the
@@ -39,7 +38,7 @@ func prioritize(pods []*corev1.Pod, classes []*schedulingv1.PriorityClass) []str
 			}
 		}
 		if class != nil && pod.Spec.Priority == nil {
-			pod.Spec.Priority = ptr.To(class.Value)
+			pod.Spec.Priority = new(class.Value)
 			pod.Spec.PreemptionPolicy = class.PreemptionPolicy
 		}
 	}
@@ -86,9 +85,9 @@ func (o *Objects) completeStorage() []string {
 			continue
 		}
 		if claim.Spec.StorageClassName == nil {
-			claim.Spec.StorageClassName = ptr.To(defaultClass)
+			claim.Spec.StorageClassName = new(defaultClass)
 			if defaultClass == "" {
-				claim.Spec.StorageClassName = ptr.To("default")
+				claim.Spec.StorageClassName = new("default")
 			}
 		}
 		if name := *claim.Spec.StorageClassName; name != "" && !classes[name] {
@@ -119,6 +118,6 @@ func assumedClass(name string) *storagev1.StorageClass {
 	return &storagev1.StorageClass{
 		ObjectMeta:        metav1.ObjectMeta{Name: name},
 		Provisioner:       "ebs.csi.aws.com",
-		VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
+		VolumeBindingMode: new(storagev1.VolumeBindingWaitForFirstConsumer),
 	}
 }

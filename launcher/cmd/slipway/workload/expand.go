@@ -160,7 +160,7 @@ func (e *expansion) pod(c controller, name string, template *corev1.PodTemplateS
 	pod.Labels = map[string]string{}
 	maps.Copy(pod.Labels, template.Labels)
 	corev1defaults.SetObjectDefaults_Pod(pod) // requests from limits, which a template does not get
-	pod.OwnerReferences = []metav1.OwnerReference{{Kind: c.kind, Name: c.name, Controller: ptr.To(true)}}
+	pod.OwnerReferences = []metav1.OwnerReference{{Kind: c.kind, Name: c.name, Controller: new(true)}}
 	e.made = append(e.made, made{pod, c.String()})
 	return pod
 }

@@ -27,8 +27,9 @@ const containers = "containers: [{name: a, image: a}]"
 // template is the part of a workload's spec that its pods are made of.
 const template = "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {" + containers + "}}"
 
-func deployment(name string, replicas int) string {
-	return fmt.Sprintf("---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s}\nspec: {replicas: %d, %s}\n", name, replicas, template)
+// deployment is named web.
+func deployment(replicas int) string {
+	return fmt.Sprintf("---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: %d, %s}\n", replicas, template)
 }
 
 func replicaSet(name, owner string, replicas int) string {
@@ -51,8 +52,9 @@ func job(kind, name, owner, spec, status string) string {
 	return fmt.Sprintf("---\napiVersion: batch/v1\nkind: %s\nmetadata: {name: %s%s}\nspec: %s\n%s\n", kind, name, refs, body, status)
 }
 
-func statefulSet(name, spec string) string {
-	return "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: " + name + "}\nspec: {serviceName: x, " + spec + template + "}\n"
+// statefulSet is named db.
+func statefulSet(spec string) string {
+	return "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {serviceName: x, " + spec + template + "}\n"
 }
 
 // pod of an owner such as "ReplicaSet/web-123", where there is one.
@@ -75,24 +77,24 @@ func TestWaiting(t *testing.T) {
 		{"a pod", pod("a", "", "", ""), []string{"1 pod/a"}},
 		{"ended pods", pod("a", "", "", "") + ended, nil},
 		{"a pod on a node", node + pod("a", "", "", onNode), nil},
-		{"a Deployment", deployment("web", 3), []string{"3 deployment/web"}},
-		{"a Deployment and its ReplicaSet", deployment("web", 3) + replicaSet("web-1", "web", 3), []string{"3 deployment/web"}},
+		{"a Deployment", deployment(3), []string{"3 deployment/web"}},
+		{"a Deployment and its ReplicaSet", deployment(3) + replicaSet("web-1", "web", 3), []string{"3 deployment/web"}},
 		{"the ReplicaSet of a Deployment that is not there", replicaSet("web-1", "web", 3), []string{"3 deployment/web"}},
 		{"a ReplicaSet", replicaSet("rs", "", 2), []string{"2 replicaset/rs"}},
-		{"a Deployment some of whose pods live", node + deployment("web", 3) +
+		{"a Deployment some of whose pods live", node + deployment(3) +
 			pod("web-1-a", "ReplicaSet/web-1", "pod-template-hash: '1'", onNode) + pod("web-1-b", "ReplicaSet/web-1", "pod-template-hash: '1'", ""),
 			[]string{"2 deployment/web"}},
-		{"more pods than replicas", deployment("web", 1) + pod("web-1-a", "ReplicaSet/web-1", "pod-template-hash: '1'", "") +
+		{"more pods than replicas", deployment(1) + pod("web-1-a", "ReplicaSet/web-1", "pod-template-hash: '1'", "") +
 			pod("web-1-b", "ReplicaSet/web-1", "pod-template-hash: '1'", ""), []string{"2 deployment/web"}},
-		{"a live pod that ended does not count", deployment("web", 1) + pod("web-1-a", "ReplicaSet/web-1", "pod-template-hash: '1'", "") + ended,
+		{"a live pod that ended does not count", deployment(1) + pod("web-1-a", "ReplicaSet/web-1", "pod-template-hash: '1'", "") + ended,
 			[]string{"1 deployment/web"}},
-		{"a pod of another namespace's Deployment", deployment("web", 1) +
+		{"a pod of another namespace's Deployment", deployment(1) +
 			strings.Replace(pod("web-1-a", "ReplicaSet/web-1", "pod-template-hash: '1'", ""), "{name: web-1-a", "{namespace: other, name: web-1-a", 1),
 			[]string{"2 deployment/web"}},
-		{"a live ReplicaSet tells its pods' Deployment", deployment("web", 2) + replicaSet("odd", "web", 2) + pod("odd-a", "ReplicaSet/odd", "", ""),
+		{"a live ReplicaSet tells its pods' Deployment", deployment(2) + replicaSet("odd", "web", 2) + pod("odd-a", "ReplicaSet/odd", "", ""),
 			[]string{"2 deployment/web"}},
-		{"a StatefulSet", statefulSet("db", "replicas: 3, "), []string{"3 statefulset/db"}},
-		{"a StatefulSet one pod of which lives", node + statefulSet("db", "replicas: 3, ") + pod("db-1", "StatefulSet/db", "", onNode), []string{"2 statefulset/db"}},
+		{"a StatefulSet", statefulSet("replicas: 3, "), []string{"3 statefulset/db"}},
+		{"a StatefulSet one pod of which lives", node + statefulSet("replicas: 3, ") + pod("db-1", "StatefulSet/db", "", onNode), []string{"2 statefulset/db"}},
 		{"a Job", job("Job", "load", "", "", ""), []string{"1 job/load"}},
 		{"a parallel Job", job("Job", "load", "", "parallelism: 5, completions: 8, ", ""), []string{"5 job/load"}},
 		{"no more pods than completions", job("Job", "load", "", "parallelism: 5, completions: 2, ", ""), []string{"2 job/load"}},
@@ -124,7 +126,7 @@ func TestWaiting(t *testing.T) {
 }
 
 func TestNamesAndOrder(t *testing.T) {
-	w := workload.New(objects(t, pod("b", "", "", "")+statefulSet("db", "replicas: 2, ordinals: {start: 5}, ")+
+	w := workload.New(objects(t, pod("b", "", "", "")+statefulSet("replicas: 2, ordinals: {start: 5}, ")+
 		job("Job", "load", "", "", "")+pod("a", "", "", "")))
 	var got []string
 	for _, p := range w.Waiting {
@@ -136,7 +138,7 @@ func TestNamesAndOrder(t *testing.T) {
 	if diff := cmp.Diff([]string{"default/b", "default/a", "default/db-5", "default/db-6", "default/load-0"}, got); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
 	}
-	web := workload.New(objects(t, deployment("web", 2))).Waiting
+	web := workload.New(objects(t, deployment(2))).Waiting
 	hash := web[0].Labels["pod-template-hash"]
 	if hash == "" || web[0].Name != "web-"+hash+"-0" || web[1].Name != "web-"+hash+"-1" || web[0].Labels["a"] != "b" {
 		t.Errorf("pods %s and %s with labels %v", web[0].Name, web[1].Name, web[0].Labels)
@@ -144,7 +146,7 @@ func TestNamesAndOrder(t *testing.T) {
 }
 
 func TestPodsOfTemplatesAreDefaulted(t *testing.T) {
-	limits := strings.ReplaceAll(deployment("web", 1), "image: a", "image: a, resources: {limits: {cpu: 2}}")
+	limits := strings.ReplaceAll(deployment(1), "image: a", "image: a, resources: {limits: {cpu: 2}}")
 	o := objects(t, limits+strings.NewReplacer("Deployment", "DaemonSet", "replicas: 1, ", "", "name: web", "name: agent").Replace(limits))
 	w := workload.New(o)
 	if got := w.Waiting[0].Spec.Containers[0].Resources.Requests.Cpu().Value(); got != 2 {
@@ -191,7 +193,7 @@ func TestStorage(t *testing.T) {
 	class := "---\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: fast, annotations: {storageclass.kubernetes.io/is-default-class: 'true'}}\nprovisioner: p\n"
 	o := objects(t, class+claim("by-name", "volumeName: v1, ")+claim("by-volume", "")+claim("default", "")+claim("other", "storageClassName: slow, ")+
 		volume("v1", "")+volume("v2", "claimRef: {namespace: default, name: by-volume}, ")+volume("v3", "")+
-		statefulSet("db", "volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}], "))
+		statefulSet("volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}], "))
 	w := workload.New(o)
 	var got []string
 	for _, c := range o.PersistentVolumeClaims {
