@@ -40,9 +40,13 @@ func BenchmarkPack(b *testing.B) {
 // themselves among their like.
 func BenchmarkFragmented(b *testing.B) {
 	for _, pods := range []int{1000, 10000, 100000} {
-		b.Run(fmt.Sprint(pods), func(b *testing.B) {
-			r := rand.New(rand.NewPCG(1, 9))
-			measure(b, fragmented(r, syntheticTypes(r), pods))
-		})
+		for _, effort := range []int{0, 20000} {
+			b.Run(fmt.Sprintf("%d/effort=%d", pods, effort), func(b *testing.B) {
+				r := rand.New(rand.NewPCG(1, 9))
+				p := fragmented(r, syntheticTypes(r), pods)
+				p.Effort = effort
+				measure(b, p)
+			})
+		}
 	}
 }

@@ -11,22 +11,24 @@
 // offerings of equal capacity, price and fits one bin. A bin that another one beats in every
 // respect is dropped.
 //
-// Bound (bound.go, interior.go, knapsack.go). The dual of the assignment LP prices every
-// item and every resource of every bin. The sum of the items' worths is a proven lower
+// Bound (bound.go, rows.go, interior.go, knapsack.go). The dual of the assignment LP prices
+// every item and every resource of every bin. The sum of the items' worths is a proven lower
 // bound on the price of any plan, and what a node's pods are worth, divided by its price,
-// is at most 1 and says how much of the money is well spent. The LP is solved by an
-// interior-point method (Mehrotra 1992) over the few bins that matter; others join as
-// long as a fractional filling of theirs would be worth more than it costs (column
-// generation, Gilmore and Gomory 1961). The reported bound does not rest on the
-// solver's precision: worths are cut down until they are valid for every bin (Farley 1990).
+// is at most 1 and says how much of the money is well spent. Where pods are large, cuts from
+// dual-feasible functions (Fekete and Schepers 2001) account for pods being whole. The LP is
+// solved by an interior-point method (Mehrotra 1992) over the few bins that matter; others join
+// as long as a fractional filling of theirs would be worth more than it costs (column
+// generation, Gilmore and Gomory 1961). The reported bound does not rest on the solver's
+// precision: worths are cut down until they are valid for every bin (Farley 1990).
 //
-// Plan (search.go, greedy.go, fill.go). A greedy plan opens the bin with the most worth per
-// price, as many alike nodes as there are pods for, and again for what is left. A
+// Plan (search.go, greedy.go, fill.go, improve.go). A greedy plan opens the bin with the most
+// worth per price, as many alike nodes as there are pods for, and again for what is left. A
 // filling takes the items that make the most of the room that is free, so that all
-// resources run out together (the dot-product heuristics of Panigrahy et al. 2011). Several
-// styles of filling are tried, and the cheapest plan is improved on by ruin and
-// recreate (improve.go, Schrimpf et al. 2000), until it is within a hair of the bound or the
-// effort is spent. Every node is the cheapest that holds its pods.
+// resources run out together (the dot-product heuristics of Panigrahy et al. 2011). Further
+// plans follow worths corrected by what pods cost in the plans before (sequential value
+// correction, Belov and Scheithauer 2007). The cheapest is improved on by ruin and recreate
+// (Schrimpf et al. 2000), until it is within a hair of the bound or the effort is spent.
+// Every node is the cheapest that holds its pods.
 //
 // Reality (realize.go, rooms.go). Nodes are opened and their pods added, and Constraints has
 // the last word. What it refuses goes where there is room or is planned for again, with

@@ -21,9 +21,11 @@ type bin struct {
 	capacity  []int64
 	price     float64
 	limit     int // nodes that can be bought, 0 is no bound
+	limited   bool
 	column    int // of the fit table
 	offerings []int
 	items     []int // that fit, one pod alone
+	next      *bin  // of equal hash
 }
 
 // model is what is left to buy for, in one tier, in numbers alone. Resources that
@@ -67,13 +69,14 @@ func requested(shapes []Shape, left []int) []int {
 	return list
 }
 
-// pick takes the model's resources from a Problem's vector.
-func (m *model) pick(v Vector) []int64 {
-	picked := make([]int64, len(m.resources))
-	for i, r := range m.resources {
+// pick appends the model's resources of a Problem's vector.
+func (m *model) pick(picked []int64, v Vector) []int64 {
+	for _, r := range m.resources {
+		q := int64(0)
 		if r < len(v) {
-			picked[i] = v[r]
+			q = v[r]
 		}
+		picked = append(picked, q)
 	}
 	return picked
 }
@@ -82,6 +85,7 @@ func (m *model) pick(v Vector) []int64 {
 func (m *model) group(k *packer) {
 	index := map[string]int{}
 	var key []byte
+	var request []int64
 	for s, shape := range k.Shapes {
 		if k.left[s] == 0 {
 			continue
@@ -90,12 +94,13 @@ func (m *model) group(k *packer) {
 		if shape.Free {
 			free = 1
 		}
-		key = appendKey(key[:0], m.pick(shape.Requests), int64(row), int64(free), int64(k.most[s]))
+		request = m.pick(request[:0], shape.Requests)
+		key = appendKey(key[:0], request, int64(row), int64(free), int64(k.most[s]))
 		i, ok := index[string(key)]
 		if !ok {
 			i = len(m.items)
 			index[string(key)] = i
-			m.items = append(m.items, item{request: m.pick(shape.Requests), row: row, most: k.most[s]})
+			m.items = append(m.items, item{request: slices.Clone(request), row: row, most: k.most[s]})
 		}
 		m.items[i].count += k.left[s]
 		m.items[i].shapes = append(m.items[i].shapes, s)
@@ -114,25 +119,27 @@ func appendKey(key []byte, vector []int64, more ...int64) []byte {
 
 // groupOfferings sorts the offerings of a tier that can be bought into bins.
 func (m *model) groupOfferings(k *packer, tier int32) {
-	index := map[uint64][]*bin{} // by hash
+	index := map[uint64]*bin{} // by hash, the rest follow by next
 	var all []*bin
+	var scratch []int64
 	for t, o := range k.Offerings {
 		if o.Tier != tier || k.shut[t] || o.Limit > 0 && k.bought[t] >= o.Limit {
 			continue
 		}
-		b := bin{capacity: m.pick(o.Capacity), price: o.Price, column: k.table.column[t]}
+		scratch = m.pick(scratch[:0], o.Capacity)
+		b := bin{capacity: scratch, price: o.Price, column: k.table.column[t]}
 		if o.Limit > 0 {
-			b.limit = o.Limit - k.bought[t]
+			b.limit, b.limited = o.Limit-k.bought[t], true
 		}
 		hash := b.hash()
-		i := slices.IndexFunc(index[hash], b.alike)
-		if i < 0 {
-			all = append(all, &b)
-			b.offerings = []int{t}
-			index[hash] = append(index[hash], &b)
-			continue
+		same := index[hash]
+		for same != nil && !same.alike(&b) {
+			same = same.next
 		}
-		same := index[hash][i]
+		if same == nil {
+			same = &bin{capacity: slices.Clone(scratch), price: b.price, column: b.column, limited: b.limited, next: index[hash]}
+			all, index[hash] = append(all, same), same
+		}
 		same.limit += b.limit
 		same.offerings = append(same.offerings, t)
 	}
@@ -150,7 +157,7 @@ func (b *bin) hash() uint64 {
 
 // alike tells whether arithmetic cannot tell two bins apart.
 func (b *bin) alike(o *bin) bool {
-	return b.price == o.price && b.column == o.column && (b.limit > 0) == (o.limit > 0) && slices.Equal(b.capacity, o.capacity)
+	return b.price == o.price && b.column == o.column && b.limited == o.limited && slices.Equal(b.capacity, o.capacity)
 }
 
 // undominated leaves out every bin for which another one takes the same pods and more,

@@ -15,12 +15,12 @@ func verify(t *testing.T, p *Problem, b *books, plan Plan) {
 	price := 0.0
 	for _, n := range plan.Nodes {
 		price += p.Offerings[n.Offerings[0]].Price
-		real := n.Node.(*account)
-		if !b.open[real] || real.offering != n.Offerings[0] {
+		actual := n.Node.(*account)
+		if !b.open[actual] || actual.offering != n.Offerings[0] {
 			t.Errorf("a planned node is not open, or of another offering")
 		}
-		delete(b.open, real)
-		verifyPods(t, p, n.Offerings, n.Pods, real)
+		delete(b.open, actual)
+		verifyPods(t, p, n.Offerings, n.Pods, actual)
 		types := map[int]bool{}
 		for i, o := range n.Offerings {
 			if types[p.Offerings[o].Type] = true; i > 1 && p.Offerings[o].Price < p.Offerings[n.Offerings[i-1]].Price {
@@ -60,7 +60,7 @@ func verify(t *testing.T, p *Problem, b *books, plan Plan) {
 }
 
 // verifyPods checks that the pods of a node fit all its offerings and that the books agree.
-func verifyPods(t *testing.T, p *Problem, offerings []int, pods []ShapeCount, real *account) {
+func verifyPods(t *testing.T, p *Problem, offerings []int, pods []ShapeCount, actual *account) {
 	t.Helper()
 	var used Vector
 	seen := map[int]bool{}
@@ -68,8 +68,8 @@ func verifyPods(t *testing.T, p *Problem, offerings []int, pods []ShapeCount, re
 		if seen[f.Shape] || f.Count <= 0 {
 			t.Errorf("shape %d is listed twice or with %d pods", f.Shape, f.Count)
 		}
-		if seen[f.Shape] = true; real.pods[f.Shape] != f.Count {
-			t.Errorf("shape %d: %d pods planned, %d added", f.Shape, f.Count, real.pods[f.Shape])
+		if seen[f.Shape] = true; actual.pods[f.Shape] != f.Count {
+			t.Errorf("shape %d: %d pods planned, %d added", f.Shape, f.Count, actual.pods[f.Shape])
 		}
 		if used == nil {
 			used = make(Vector, len(p.Shapes[f.Shape].Requests))
@@ -82,7 +82,7 @@ func verifyPods(t *testing.T, p *Problem, offerings []int, pods []ShapeCount, re
 		}
 	}
 	added := 0
-	for _, n := range real.pods {
+	for _, n := range actual.pods {
 		added += min(n, 1)
 	}
 	if added != len(pods) {

@@ -1,0 +1,48 @@
+package pack
+
+import "slices"
+
+// potential returns, by bin, the most that a filling is worth, per price. The rents found last
+// are near enough for the worths they were found with; for others, exact asks for better ones.
+func (b *bounder) potential(worth []float64, exact bool) []float64 {
+	potential := make([]float64, len(b.bins))
+	for t, fits := range b.fits {
+		most := 0.0
+		switch items := gather(worth, fits); {
+		case b.bins[t].limit > 0:
+			most = b.most(t, worth)
+		case exact:
+			most, _ = solveKnapsack(b.rows[t], items)
+		case len(fits) > 0:
+			most = b.rows[t].worthAtMost(b.rents[t], items)
+		}
+		potential[t] = most/b.price[t] + trifle
+	}
+	return potential
+}
+
+func gather(values []float64, at []int) []float64 {
+	list := make([]float64, len(at))
+	for k, i := range at {
+		list[k] = values[i]
+	}
+	return list
+}
+
+// limits works out what nodes of the bins that are limited in number may be worth.
+func (b *bounder) limits(d *duals) {
+	for t, bin := range b.bins {
+		if bin.limit > 0 {
+			d.discount += float64(bin.limit) * max(0, b.most(t, d.worth)-bin.price)
+		}
+	}
+}
+
+// most returns a proven upper bound of what one node of a bin that is limited in number may
+// be worth: all its items count, not only those whose worth it bounds.
+func (b *bounder) most(t int, worth []float64) float64 {
+	items := slices.DeleteFunc(slices.Clone(b.bins[t].items), func(i int) bool { return b.items[i].weightless() })
+	rows := b.rowsOf(t, items)
+	_, rents := solveKnapsack(rows, gather(worth, items))
+	return rows.worthAtMost(rents, gather(worth, items))
+}
