@@ -10,6 +10,9 @@ import (
 // Type is one instance type as a node of one class would be.
 type Type struct {
 	Name string
+	// ImageID is the image that nodes of the class are started from on this type; empty
+	// where it is not known.
+	ImageID string
 	// Labels every node of this type has: kubernetes.io/{arch,os}, node.kubernetes.io/instance-type,
 	// slipway.dev/instance-*.
 	Labels map[string]string

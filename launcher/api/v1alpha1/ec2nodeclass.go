@@ -29,7 +29,6 @@ type EC2NodeClass struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.role)",fieldPath=".role",message="role is not supported yet; leave it out and name an instanceProfile"
 // +kubebuilder:validation:XValidation:rule="!has(self.userData)",fieldPath=".userData",message="userData is not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.instanceStorePolicy)",fieldPath=".instanceStorePolicy",message="instanceStorePolicy is not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.kubelet)",fieldPath=".kubelet",message="kubelet is not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.capacityReservationSelectorTerms)",fieldPath=".capacityReservationSelectorTerms",message="capacityReservationSelectorTerms is not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.detailedMonitoring)",fieldPath=".detailedMonitoring",message="detailedMonitoring is not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.associatePublicIPAddress)",fieldPath=".associatePublicIPAddress",message="associatePublicIPAddress is not supported yet; leave it out, the subnet decides"
@@ -95,7 +94,7 @@ type EC2NodeClassSpec struct {
 	//
 	// +kubebuilder:validation:Enum=RAID0
 	InstanceStorePolicy string `json:"instanceStorePolicy,omitempty"`
-	// Kubelet configures the kubelet. Not supported yet.
+	// Kubelet configures the kubelet; what it leaves out stays as the image has it.
 	Kubelet *KubeletConfiguration `json:"kubelet,omitempty"`
 	// CapacityReservationSelectorTerms select capacity reservations to use first. Not supported yet.
 	//

@@ -93,8 +93,11 @@ type AcceptedOffering struct {
 	Price resource.Quantity `json:"price"`
 }
 
-// MaxOfferings is how many offerings the schema lets a claim list.
-const MaxOfferings = 360
+// How much the schema lets a claim list.
+const (
+	MaxOfferings    = 360
+	MaxReservedPods = 512
+)
 
 // ReservedPod is one reservation.
 type ReservedPod struct {
@@ -120,6 +123,11 @@ type NodeClaimStatus struct {
 	NodeName string `json:"nodeName,omitempty"`
 	// ImageID the instance was started from.
 	ImageID string `json:"imageID,omitempty"`
+	// Sizing of the class when the instance was bought (EC2NodeClass.Sizing): the class
+	// may be edited later, the node stays as it is.
+	//
+	// +kubebuilder:validation:MaxLength=64
+	Sizing string `json:"sizing,omitempty"`
 	// InstanceType, Zone and CapacityType are the offering that was bought.
 	InstanceType string `json:"instanceType,omitempty"`
 	Zone         string `json:"zone,omitempty"`

@@ -19,6 +19,19 @@ blockDeviceMappings:
 - {deviceName: /dev/xvdb, ebs: {snapshotID: snap-0abc}}
 metadataOptions: {httpEndpoint: enabled, httpProtocolIPv6: disabled, httpPutResponseHopLimit: 2, httpTokens: optional}
 tags: {team: a, Name: node}
+kubelet:
+  clusterDNS: [10.100.0.10, "fd00::a"]
+  maxPods: 20
+  podsPerCore: 0
+  systemReserved: {cpu: 100m, memory: "0", ephemeral-storage: 1Gi, pid: "1000"}
+  kubeReserved: {cpu: "1", memory: 1.5Gi, ephemeral-storage: 1G, pid: "1000"}
+  evictionHard: {memory.available: 5%, nodefs.available: 12.5%, nodefs.inodesFree: 100%, imagefs.available: 10Gi, imagefs.inodesFree: 0%, pid.available: 100.0%}
+  evictionSoft: {memory.available: 500Mi}
+  evictionSoftGracePeriod: {memory.available: 1m30s}
+  evictionMaxPodGracePeriod: 60
+  imageGCHighThresholdPercent: 75
+  imageGCLowThresholdPercent: 70
+  cpuCFSQuota: false
 `},
 		{name: "images by id", spec: `amiSelectorTerms: [{id: ami-0abc}, {id: ami-0def}]`},
 		{name: "ami family", spec: `amiFamily: Bottlerocket`, want: []string{"spec.amiFamily", "other than AL2023 is not supported yet"}},
@@ -60,11 +73,41 @@ tags: {team: a, Name: node}
 			want: []string{"spec.blockDeviceMappings", tt.want},
 		})
 	}
+	for _, tt := range []struct{ name, kubelet, field, want string }{
+		{"no pods", `maxPods: 0`, "maxPods", "greater than or equal to 1"},
+		{"negative pods per core", `podsPerCore: -1`, "podsPerCore", "greater than or equal to 0"},
+		{"name server by name", `clusterDNS: [dns.example.com]`, "clusterDNS", "must be IP addresses"},
+		{"reserved GPUs", `kubeReserved: {nvidia.com/gpu: "1"}`, "kubeReserved", "only cpu, memory, ephemeral-storage and pid"},
+		{"reserved pods", `systemReserved: {pods: "1"}`, "systemReserved", "only cpu, memory, ephemeral-storage and pid"},
+		{"reserved without a number", `kubeReserved: {memory: much}`, "kubeReserved", "must be a quantity that is not negative"},
+		{"reserved share", `systemReserved: {memory: 5%}`, "systemReserved", "must be a quantity that is not negative"},
+		{"reserved below zero", `kubeReserved: {cpu: -100m}`, "kubeReserved", "must be a quantity that is not negative"},
+		{"unknown hard signal", `evictionHard: {disk: 1Gi}`, "evictionHard", "signals are memory.available"},
+		{"unknown soft signal", `evictionSoft: {disk: 1Gi}`, "evictionSoft", "signals are memory.available"},
+		{"threshold without a number", `evictionHard: {memory.available: low}`, "evictionHard", "must be a quantity above zero"},
+		{"threshold of zero", `evictionHard: {memory.available: "0"}`, "evictionHard", "must be a quantity above zero"},
+		{"threshold above everything", `evictionHard: {memory.available: 101%}`, "evictionHard", "a share from 0% to 100%"},
+		{"threshold below nothing", `evictionHard: {memory.available: -5%}`, "evictionHard", "a share from 0% to 100%"},
+		{"soft without period", `evictionSoft: {memory.available: 5%}`, "evictionSoft", "every signal needs its period"},
+		{"period of another signal", `evictionSoft: {memory.available: 5%}, evictionSoftGracePeriod: {nodefs.available: 1m}`,
+			"evictionSoft", "every signal needs its period"},
+		{"period without soft", `evictionSoftGracePeriod: {memory.available: 1m}`, "evictionSoftGracePeriod", "does nothing"},
+		{"period without unit", `evictionSoft: {memory.available: 5%}, evictionSoftGracePeriod: {memory.available: "60"}`,
+			"evictionSoftGracePeriod", "should match"},
+		{"images removed below their end", `imageGCHighThresholdPercent: 70, imageGCLowThresholdPercent: 75`,
+			"imageGCLowThresholdPercent", "must be below imageGCHighThresholdPercent"},
+		{"images removed below the default end", `imageGCHighThresholdPercent: 80`, "imageGCLowThresholdPercent", "left out, they are 80 and 85"},
+	} {
+		cases = append(cases, validationCase{
+			name: "kubelet/" + tt.name,
+			spec: fmt.Sprintf("kubelet: {%s}", tt.kubelet),
+			want: []string{"spec.kubelet." + tt.field, tt.want},
+		})
+	}
 	for field, value := range map[string]string{
 		"role":                             "r",
 		"userData":                         "'#!/bin/sh'",
 		"instanceStorePolicy":              "RAID0",
-		"kubelet":                          "{maxPods: 20}",
 		"capacityReservationSelectorTerms": "[{id: cr-0}]",
 		"detailedMonitoring":               "true",
 		"associatePublicIPAddress":         "false",

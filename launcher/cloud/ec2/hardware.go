@@ -30,13 +30,31 @@ type Hardware struct {
 	Current    bool   // AWS calls it a current generation
 }
 
-// Type returns the hardware as a node with a root volume of that size would be.
+// Type returns the hardware as a node with a root volume of that size, and the kubelet as
+// its image has it, would be.
 func (h Hardware) Type(rootGiB int64, offerings []offering.Offering) offering.Type {
-	n := predict(h, rootGiB)
+	t, _ := h.typeWith(rootGiB, kubeletSettings{}, offerings)
+	return t
+}
+
+// TypeFor returns the hardware as a node of the class would be, where the image is not
+// known: AL2023's. A nil class stands for the defaults. It returns false where the class
+// reserves more than there is, and fails where its settings cannot be read.
+func (h Hardware) TypeFor(class *v1alpha1.EC2NodeClass, offerings []offering.Offering) (offering.Type, bool, error) {
+	k, err := parseKubelet(specOf(class).Kubelet)
+	if err != nil {
+		return offering.Type{}, false, fmt.Errorf("class %q: %w", nameOf(class), err)
+	}
+	t, ok := h.typeWith(RootGiB(class), k, offerings)
+	return t, ok, nil
+}
+
+func (h Hardware) typeWith(rootGiB int64, k kubeletSettings, offerings []offering.Offering) (offering.Type, bool) {
+	n, ok := predict(h, rootGiB, k)
 	return offering.Type{
 		Name: h.Name, Labels: h.labels(), Current: h.Current,
 		Capacity: n.capacity, Allocatable: n.allocatable, Offerings: offerings,
-	}
+	}, ok
 }
 
 // RootGiB returns the size of the root volume of the class's nodes where the image is not

@@ -97,7 +97,7 @@ func (p *Provider) createFleet(
 	ctx context.Context, claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, r resolution, f fleet,
 ) (*ec2.CreateFleetOutput, error) {
 	taints := append(slices.Clip(claim.Spec.Taints), claim.Spec.StartupTaints...)
-	boot, err := userData(p.cfg.Cluster, nodeLabels(claim, f.capacityType), taints)
+	boot, err := userData(p.cfg.Cluster, spec.Kubelet, nodeLabels(claim, f.capacityType), taints)
 	if err != nil {
 		return nil, err
 	}

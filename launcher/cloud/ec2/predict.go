@@ -7,106 +7,119 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
-// The arithmetic of an AL2023 node: what nodeadm configures
-// (github.com/awslabs/amazon-eks-ami nodeadm/internal/kubelet/config.go) and what the
-// kubelet makes of it (capacity less kube-reserved less hard eviction). Where real
-// nodes vary, the prediction is on the low side: a node with room to spare is cheaper
-// than pods that do not fit.
 const (
-	// vmOverhead is the share of nominal memory that the operating system never
-	// sees. Large types lose less.
-	vmOverheadPerMille = 75
+	vmOverheadPerMille = 75 // of nominal memory, see predict
 
-	podsBase            = 2 // pods on the host's network: aws-node, kube-proxy
-	podsCapSmall        = 110
-	podsCapLarge        = 250
-	podsCapLargeFromCPU = 30
+	podsOnHostNetwork = 2
 
 	reservedMiBPerPod = 11
 	reservedMiBBase   = 255
-	evictionMiB       = 100 // memory.available
+	reservedDiskGiB   = 1
 
 	al2023RootDevice = "/dev/xvda"
-	defaultRootGiB   = 20 // of the AL2023 image
-	fileSystemMiB    = 80 // partition table and file system of the root volume
-	reservedDiskGiB  = 1
-	evictionDiskPart = 10 // nodefs.available: a tenth
+	defaultRootGiB   = 20    // of the AL2023 image
+	fileSystemKiB    = 77844 // of the root volume, see predict
 )
 
 const (
 	resourceNvidiaGPU = "nvidia.com/gpu"
 	resourceNeuron    = "aws.amazon.com/neuron"
 
+	kiB = int64(1) << 10
 	miB = int64(1) << 20
 	giB = int64(1) << 30
 )
 
+// prediction is what a node reports as capacity and allocatable.
 type prediction struct{ capacity, allocatable corev1.ResourceList }
 
-// predict works out what a node of the hardware with a root volume of that size reports.
-func predict(h Hardware, rootGiB int64) prediction {
+// predict works out what an AL2023 node of the hardware reports, with a root volume of
+// that size and the class's settings of the kubelet. It returns false where the kubelet
+// would not start because more is reserved than there is. nodeadm below stands for
+// github.com/awslabs/amazon-eks-ami, nodeadm/internal/kubelet, pkg and cmd for
+// k8s.io/kubernetes v1.36.3.
+//
+// Capacity:
+//
+//   - cpu: the type's default vCPUs.
+//   - memory: nominal less 7.5 % for the virtual machine and the kernel, as Karpenter assumes
+//     (https://karpenter.sh/docs/reference/settings/, vmMemoryOverheadPercent). Large types
+//     lose less, the smallest a little more; EC2 does not say. This is the term that
+//     real nodes correct (offering.Catalog.Learn).
+//   - ephemeral-storage: the root volume less partition table and file system, 77844 KiB of
+//     it, as AL2023 nodes show: 20893676Ki of 20 GiB, 104779756Ki of 100 GiB.
+//   - pods: network interfaces × (IPv4 addresses each − 1) + 2 (maxpods/maxpods.go in
+//     nodeadm); the class's maxPods in its place; podsPerCore × vCPUs where that is less
+//     (pkg/kubelet/nodestatus/setters.go). EKS caps this at 110 and 250, but only for managed
+//     node groups (https://docs.aws.amazon.com/eks/latest/userguide/choosing-instance-type.html,
+//     "How maxPods is determined"). A NodeClaim lists 512 pods at most: no more are predicted.
+//   - GPUs and Neuron devices: what the vendors' device plugins report. AL2023 has drivers
+//     for no other.
+//
+// Allocatable is capacity less kubeReserved, systemReserved and the hard eviction thresholds of
+// memory.available and nodefs.available (pkg/kubelet/cm/node_container_manager_linux.go;
+// https://kubernetes.io/docs/tasks/administer-cluster/reserve-compute-resources/). Soft
+// thresholds are not subtracted. nodeadm sets (config.go)
+//
+//   - kubeReserved cpu: 6 % of the first core, 1 % of the second, 0.5 % of the next two, 0.25 %
+//     of all others, each step rounded down to millicores;
+//   - kubeReserved memory: 11 MiB for each pod the interfaces have addresses for, whatever
+//     maxPods says, and 255 MiB;
+//   - kubeReserved ephemeral-storage: 1 GiB;
+//   - evictionHard: memory.available 100Mi, nodefs.available 10%;
+//   - systemReserved: nothing;
+//
+// and each key of these that the class sets replaces nodeadm's.
+func predict(h Hardware, rootGiB int64, k kubeletSettings) (prediction, bool) {
 	memory := (h.MemoryMiB - ceilDiv(h.MemoryMiB*vmOverheadPerMille, 1000)) * miB
-	disk := rootGiB*giB - fileSystemMiB*miB
-	addressable := h.ENIs*(h.IPv4PerENI-1) + podsBase
-	pods := min(addressable, podsCap(h.VCPUs))
+	disk := rootGiB*giB - fileSystemKiB*kiB
+	addressable := h.ENIs*(h.IPv4PerENI-1) + podsOnHostNetwork
+	pods := min(k.pods(addressable, h.VCPUs), v1alpha1.MaxReservedPods)
 
-	// nodeadm reserves memory for every pod the addresses allow, capped or not.
-	reservedMemory := (reservedMiBPerPod*addressable + reservedMiBBase + evictionMiB) * miB
-	reservedDisk := reservedDiskGiB*giB + ceilDiv(disk, evictionDiskPart)
-
-	p := prediction{
-		capacity:    resourceList(h.VCPUs*1000, memory, disk, pods),
-		allocatable: resourceList(h.VCPUs*1000-reservedMilliCPU(h.VCPUs), memory-reservedMemory, disk-reservedDisk, pods),
+	p := prediction{capacity: resourceList(h.VCPUs*1000, memory, disk)}
+	var ok bool
+	p.allocatable, ok = k.allocatable(p.capacity,
+		resourceList(reservedMilliCPU(h.VCPUs), (reservedMiBPerPod*addressable+reservedMiBBase)*miB, reservedDiskGiB*giB),
+		map[corev1.ResourceName]threshold{
+			corev1.ResourceMemory:           {amount: *resource.NewQuantity(100*miB, resource.BinarySI)},
+			corev1.ResourceEphemeralStorage: {share: 0.1},
+		})
+	if !ok {
+		return prediction{}, false
 	}
-	// What the vendors' device plugins report. AL2023 has drivers for no other.
+	p.add(corev1.ResourcePods, pods)
 	if h.nvidia() {
 		p.add(resourceNvidiaGPU, h.GPUs)
 	}
 	if h.Neurons > 0 {
 		p.add(resourceNeuron, h.Neurons)
 	}
-	return p
+	return p, true
 }
 
+// add puts in what is all for pods.
 func (p prediction) add(name corev1.ResourceName, count int64) {
 	q := *resource.NewQuantity(count, resource.DecimalSI)
 	p.capacity[name], p.allocatable[name] = q, q
 }
 
-func resourceList(milliCPU, memory, disk, pods int64) corev1.ResourceList {
+func resourceList(milliCPU, memory, disk int64) corev1.ResourceList {
 	return corev1.ResourceList{
-		corev1.ResourceCPU:              *resource.NewMilliQuantity(max(milliCPU, 0), resource.DecimalSI),
-		corev1.ResourceMemory:           *resource.NewQuantity(max(memory, 0), resource.BinarySI),
-		corev1.ResourceEphemeralStorage: *resource.NewQuantity(max(disk, 0), resource.BinarySI),
-		corev1.ResourcePods:             *resource.NewQuantity(max(pods, 0), resource.DecimalSI),
+		corev1.ResourceCPU:              *resource.NewMilliQuantity(milliCPU, resource.DecimalSI),
+		corev1.ResourceMemory:           *resource.NewQuantity(memory, resource.BinarySI),
+		corev1.ResourceEphemeralStorage: *resource.NewQuantity(disk, resource.BinarySI),
 	}
 }
 
-// podsCap bounds the pods of a node as EKS does for its own node groups.
-func podsCap(vcpus int64) int64 {
-	if vcpus <= podsCapLargeFromCPU {
-		return podsCapSmall
-	}
-	return podsCapLarge
-}
-
-// reservedMilliCPU is 6 % of the first core, 1 % of the second, 0.5 % of the next two
-// and 0.25 % of all others, rounded up.
+// reservedMilliCPU is what nodeadm reserves of so many cores.
 func reservedMilliCPU(cores int64) int64 {
-	var hundredths int64 // of a millicore
-	for core := range cores {
-		switch {
-		case core == 0:
-			hundredths += 6000
-		case core == 1:
-			hundredths += 1000
-		case core < 4:
-			hundredths += 500
-		default:
-			hundredths += 250
-		}
+	var reserved int64
+	for _, step := range []struct{ from, to, perMyriad int64 }{
+		{0, 1, 600}, {1, 2, 100}, {2, 4, 50}, {4, cores, 25},
+	} {
+		reserved += max(min(cores, step.to)-step.from, 0) * 1000 * step.perMyriad / 10_000
 	}
-	return ceilDiv(hundredths, 100)
+	return reserved
 }
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }

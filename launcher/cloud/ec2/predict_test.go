@@ -1,6 +1,9 @@
 package ec2
 
 import (
+	"errors"
+	"maps"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -10,58 +13,206 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
 )
 
 func TestPredict(t *testing.T) {
-	text := func(list corev1.ResourceList) map[string]string {
-		out := map[string]string{}
-		for name, q := range list {
-			out[string(name)] = q.String()
-		}
-		return out
-	}
+	m5large := Hardware{Name: "m5.large", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10}
 	for _, tt := range []struct {
 		name                  string
 		typ                   Hardware
 		rootGiB               int64
-		capacity, allocatable map[string]string
+		kubelet               v1alpha1.KubeletConfiguration
+		capacity, allocatable map[string]string // as m5.large without settings where nothing else is said
 	}{
 		{
-			name: "m5.large", rootGiB: 20,
-			typ: Hardware{Name: "m5.large", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10},
-			// 8192 - ceil(614.4); pods 3*9+2; 11*29+255+100 MiB reserved
-			capacity:    map[string]string{"cpu": "2", "memory": "7577Mi", "ephemeral-storage": "20400Mi", "pods": "29"},
-			allocatable: map[string]string{"cpu": "1930m", "memory": "6903Mi", "ephemeral-storage": "17336Mi", "pods": "29"},
+			name: "m5.large", typ: m5large, rootGiB: 20,
+			// 8192 - ceil(614.4); pods 3*9+2; 11*29+255+100 MiB reserved; the disk as of a real node
+			capacity:    map[string]string{"cpu": "2", "memory": "7577Mi", "ephemeral-storage": "20893676Ki", "pods": "29"},
+			allocatable: map[string]string{"cpu": "1930m", "memory": "6903Mi", "ephemeral-storage": "18181869946", "pods": "29"},
 		},
 		{
-			name: "pods are capped, their reserve is not", rootGiB: 100,
+			name: "many addresses", rootGiB: 100,
+			typ:         Hardware{Name: "m5.4xlarge", VCPUs: 16, MemoryMiB: 65536, ENIs: 8, IPv4PerENI: 30},
+			capacity:    map[string]string{"cpu": "16", "memory": "60620Mi", "ephemeral-storage": "104779756Ki", "pods": "234"},
+			allocatable: map[string]string{"cpu": "15890m", "memory": "57691Mi", "ephemeral-storage": "95491281146", "pods": "234"},
+		},
+		{
+			name: "no more pods than a claim lists, memory reserved for all", rootGiB: 100,
 			typ:         Hardware{Name: "m5.24xlarge", VCPUs: 96, MemoryMiB: 393216, ENIs: 15, IPv4PerENI: 50},
-			capacity:    map[string]string{"cpu": "96", "memory": "363724Mi", "ephemeral-storage": "102320Mi", "pods": "250"},
-			allocatable: map[string]string{"cpu": "95690m", "memory": "355262Mi", "ephemeral-storage": "91064Mi", "pods": "250"},
+			capacity:    map[string]string{"cpu": "96", "memory": "363724Mi", "ephemeral-storage": "104779756Ki", "pods": "512"},
+			allocatable: map[string]string{"cpu": "95690m", "memory": "355262Mi", "ephemeral-storage": "95491281146", "pods": "512"},
 		},
 		{
 			name: "GPUs", rootGiB: 20,
 			typ: Hardware{Name: "g4dn.12xlarge", VCPUs: 48, MemoryMiB: 196608, ENIs: 8, IPv4PerENI: 30, GPUs: 4, GPUMaker: "NVIDIA"},
 			capacity: map[string]string{
-				"cpu": "48", "memory": "181862Mi", "ephemeral-storage": "20400Mi", "pods": "234", "nvidia.com/gpu": "4"},
+				"cpu": "48", "memory": "181862Mi", "ephemeral-storage": "20893676Ki", "pods": "234", "nvidia.com/gpu": "4"},
 			allocatable: map[string]string{
-				"cpu": "47810m", "memory": "178933Mi", "ephemeral-storage": "17336Mi", "pods": "234", "nvidia.com/gpu": "4"},
+				"cpu": "47810m", "memory": "178933Mi", "ephemeral-storage": "18181869946", "pods": "234", "nvidia.com/gpu": "4"},
+		},
+		{
+			name: "maxPods, memory still reserved by addresses", typ: m5large, rootGiB: 20,
+			kubelet:     v1alpha1.KubeletConfiguration{MaxPods: new(int32(5))},
+			capacity:    map[string]string{"pods": "5"},
+			allocatable: map[string]string{"pods": "5"},
+		},
+		{
+			name: "maxPods above the addresses", typ: m5large, rootGiB: 20,
+			kubelet:     v1alpha1.KubeletConfiguration{MaxPods: new(int32(110))},
+			capacity:    map[string]string{"pods": "110"},
+			allocatable: map[string]string{"pods": "110"},
+		},
+		{
+			name: "podsPerCore below maxPods", typ: m5large, rootGiB: 20,
+			kubelet:     v1alpha1.KubeletConfiguration{MaxPods: new(int32(110)), PodsPerCore: new(int32(10))},
+			capacity:    map[string]string{"pods": "20"},
+			allocatable: map[string]string{"pods": "20"},
+		},
+		{
+			name: "podsPerCore above maxPods", typ: m5large, rootGiB: 20,
+			kubelet:     v1alpha1.KubeletConfiguration{MaxPods: new(int32(15)), PodsPerCore: new(int32(10))},
+			capacity:    map[string]string{"pods": "15"},
+			allocatable: map[string]string{"pods": "15"},
+		},
+		{
+			name: "podsPerCore of zero bounds nothing", typ: m5large, rootGiB: 20,
+			kubelet: v1alpha1.KubeletConfiguration{PodsPerCore: new(int32(0))},
+		},
+		{
+			name: "kubeReserved replaces key by key", typ: m5large, rootGiB: 20,
+			kubelet: v1alpha1.KubeletConfiguration{KubeReserved: map[string]v1alpha1.ReservedAmount{"memory": "1Gi", "pid": "100"}},
+			// 7577 - 1024 - 100 MiB; CPU and disk as nodeadm reserves them
+			allocatable: map[string]string{"memory": "6453Mi"},
+		},
+		{
+			name: "systemReserved adds", typ: m5large, rootGiB: 20,
+			kubelet: v1alpha1.KubeletConfiguration{
+				SystemReserved: map[string]v1alpha1.ReservedAmount{"cpu": "100m", "memory": "200Mi", "ephemeral-storage": "1Gi"},
+			},
+			allocatable: map[string]string{"cpu": "1830m", "memory": "6703Mi", "ephemeral-storage": "17108128122"},
+		},
+		{
+			name: "hard eviction by amount", typ: m5large, rootGiB: 20,
+			kubelet: v1alpha1.KubeletConfiguration{
+				EvictionHard: map[string]v1alpha1.EvictionThreshold{"memory.available": "500Mi", "nodefs.available": "2Gi"},
+			},
+			// 7577 - 574 - 500 MiB; 20893676 KiB - 3 GiB
+			allocatable: map[string]string{"memory": "6503Mi", "ephemeral-storage": "17747948Ki"},
+		},
+		{
+			name: "hard eviction by share", typ: m5large, rootGiB: 20,
+			kubelet: v1alpha1.KubeletConfiguration{EvictionHard: map[string]v1alpha1.EvictionThreshold{"memory.available": "5%"}},
+			// 7003 MiB less a twentieth of 7577 MiB, of which the kubelet has float32(0.05)
+			allocatable: map[string]string{"memory": "6945924705"},
+		},
+		{
+			name: "hard eviction turned off", typ: m5large, rootGiB: 20,
+			kubelet: v1alpha1.KubeletConfiguration{
+				EvictionHard: map[string]v1alpha1.EvictionThreshold{"memory.available": "0%", "nodefs.available": "100%"},
+			},
+			allocatable: map[string]string{"memory": "7003Mi", "ephemeral-storage": "19845100Ki"},
+		},
+		{
+			name: "what keeps nothing from pods", typ: m5large, rootGiB: 20,
+			kubelet: v1alpha1.KubeletConfiguration{
+				EvictionHard:            map[string]v1alpha1.EvictionThreshold{"imagefs.available": "20%", "pid.available": "10%"},
+				EvictionSoft:            map[string]v1alpha1.EvictionThreshold{"memory.available": "1Gi"},
+				EvictionSoftGracePeriod: map[string]v1alpha1.GracePeriod{"memory.available": "1m"},
+				CPUCFSQuota:             new(false),
+			},
+		},
+		{
+			name: "all reserved", typ: m5large, rootGiB: 20,
+			kubelet:     v1alpha1.KubeletConfiguration{KubeReserved: map[string]v1alpha1.ReservedAmount{"memory": "7477Mi"}},
+			allocatable: map[string]string{"memory": "0"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := predict(tt.typ, tt.rootGiB)
-			if diff := cmp.Diff(tt.capacity, text(got.capacity)); diff != "" {
+			k, err := parseKubelet(&tt.kubelet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, ok := predict(tt.typ, tt.rootGiB, k)
+			if !ok {
+				t.Fatal("more is reserved than there is")
+			}
+			capacity := map[string]string{"cpu": "2", "memory": "7577Mi", "ephemeral-storage": "20893676Ki", "pods": "29"}
+			allocatable := map[string]string{"cpu": "1930m", "memory": "6903Mi", "ephemeral-storage": "18181869946", "pods": "29"}
+			maps.Copy(capacity, tt.capacity)
+			maps.Copy(allocatable, tt.allocatable)
+			if diff := cmp.Diff(capacity, texts(got.capacity)); diff != "" {
 				t.Errorf("capacity (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.allocatable, text(got.allocatable)); diff != "" {
+			if diff := cmp.Diff(allocatable, texts(got.allocatable)); diff != "" {
 				t.Errorf("allocatable (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
+func texts(list corev1.ResourceList) map[string]string {
+	out := map[string]string{}
+	for name, q := range list {
+		out[string(name)] = q.String()
+	}
+	return out
+}
+
+// TestPredictMoreReservedThanThereIs: the kubelet of such a node does not start.
+func TestPredictMoreReservedThanThereIs(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		kubelet v1alpha1.KubeletConfiguration
+	}{
+		{"memory", v1alpha1.KubeletConfiguration{KubeReserved: map[string]v1alpha1.ReservedAmount{"memory": "7478Mi"}}},
+		{"CPU", v1alpha1.KubeletConfiguration{SystemReserved: map[string]v1alpha1.ReservedAmount{"cpu": "2"}}},
+		{"disk", v1alpha1.KubeletConfiguration{EvictionHard: map[string]v1alpha1.EvictionThreshold{"nodefs.available": "20Gi"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k, err := parseKubelet(&tt.kubelet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := predict(Hardware{Name: "m5.large", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10}, 20, k); ok {
+				t.Errorf("predicted %v", got)
+			}
+		})
+	}
+}
+
+func TestParseKubeletRefuses(t *testing.T) {
+	reserved := func(text v1alpha1.ReservedAmount) map[string]v1alpha1.ReservedAmount {
+		return map[string]v1alpha1.ReservedAmount{"memory": text}
+	}
+	threshold := func(text v1alpha1.EvictionThreshold) map[string]v1alpha1.EvictionThreshold {
+		return map[string]v1alpha1.EvictionThreshold{"memory.available": text}
+	}
+	for _, tt := range []struct {
+		name    string
+		kubelet v1alpha1.KubeletConfiguration
+		says    string
+	}{
+		{"negative maxPods", v1alpha1.KubeletConfiguration{MaxPods: new(int32(-1))}, "maxPods -1"},
+		{"malformed kubeReserved", v1alpha1.KubeletConfiguration{KubeReserved: reserved("much")}, `kubeReserved: invalid: memory: "much"`},
+		{"negative systemReserved", v1alpha1.KubeletConfiguration{SystemReserved: reserved("-1Gi")}, `systemReserved: invalid: memory: "-1Gi"`},
+		{"malformed threshold", v1alpha1.KubeletConfiguration{EvictionHard: threshold("low")}, `evictionHard: memory.available`},
+		{"threshold of zero", v1alpha1.KubeletConfiguration{EvictionHard: threshold("0")}, `evictionHard: memory.available`},
+		{"malformed share", v1alpha1.KubeletConfiguration{EvictionHard: threshold("x%")}, `"x%" is not a share`},
+		{"share of more than all", v1alpha1.KubeletConfiguration{EvictionHard: threshold("101%")}, `"101%" is not a share`},
+		{"share of no number", v1alpha1.KubeletConfiguration{EvictionHard: threshold("NaN%")}, `"NaN%" is not a share`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseKubelet(&tt.kubelet)
+			if !errors.Is(err, cloud.ErrInvalid) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("err = %v, want an invalid one that says %s", err, tt.says)
+			}
+		})
+	}
+}
+
 func TestReservedMilliCPU(t *testing.T) {
-	for cores, want := range map[int64]int64{1: 60, 2: 70, 3: 75, 4: 80, 5: 83, 8: 90, 96: 310, 192: 550} {
+	for cores, want := range map[int64]int64{1: 60, 2: 70, 3: 75, 4: 80, 5: 82, 6: 85, 8: 90, 96: 310, 192: 550} {
 		if got := reservedMilliCPU(cores); got != want {
 			t.Errorf("%d cores: %d millicores, want %d", cores, got, want)
 		}

@@ -25,8 +25,15 @@ type sold struct {
 	zones []string // sorted
 }
 
-// Types lists the instance types that an image of the class runs on, with an offering for every zone the class has a subnet in and every way it can be paid there.
+// Types lists the instance types that an image of the class runs on, with an offering for
+// every zone the class has a subnet in and every way it can be paid there. A type of which
+// the class's kubelet settings reserve more than it has is left out.
 func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
+	spec := specOf(class)
+	kubelet, err := parseKubelet(spec.Kubelet)
+	if err != nil {
+		return nil, fmt.Errorf("class %q: %w", nameOf(class), err)
+	}
 	r, err := p.usable(ctx, class, resolveMaxAge)
 	if err != nil {
 		return nil, err
@@ -45,7 +52,6 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 	}
 	zones = sortedUnique(zones, func(z string) string { return z })
 
-	spec := specOf(class)
 	var list []offering.Type
 	for _, name := range sortedKeys(table) {
 		t := table[name]
@@ -57,7 +63,10 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 		if len(offerings) == 0 {
 			continue
 		}
-		list = append(list, t.Type(rootGiB(spec, img), offerings))
+		if typ, ok := t.typeWith(rootGiB(spec, img), kubelet, offerings); ok {
+			typ.ImageID = img.id
+			list = append(list, typ)
+		}
 	}
 	return list, nil
 }

@@ -41,12 +41,15 @@ type nodeConfigCluster struct {
 }
 
 type nodeConfigKubelet struct {
-	Flags []string `json:"flags,omitempty"`
+	// Config is merged over what nodeadm configures.
+	Config *v1alpha1.KubeletConfiguration `json:"config,omitempty"`
+	Flags  []string                       `json:"flags,omitempty"`
 }
 
 // userData returns the MIME document an instance of the claim boots with. It depends
-// on the cluster, the labels and the taints only, so that claims of one pool share it.
-func userData(c Cluster, labels map[string]string, taints []corev1.Taint) (string, error) {
+// on the cluster, the kubelet's settings, the labels and the taints only, so that claims
+// of one pool share it.
+func userData(c Cluster, kubelet *v1alpha1.KubeletConfiguration, labels map[string]string, taints []corev1.Taint) (string, error) {
 	var flags []string
 	if len(labels) > 0 {
 		flags = append(flags, "--node-labels="+joinLabels(labels))
@@ -66,7 +69,7 @@ func userData(c Cluster, labels map[string]string, taints []corev1.Taint) (strin
 			},
 			// The node is named after its instance: its name is known at once.
 			FeatureGates: map[string]bool{"InstanceIdNodeName": true},
-			Kubelet:      nodeConfigKubelet{Flags: flags},
+			Kubelet:      nodeConfigKubelet{Config: kubelet, Flags: flags},
 		},
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -44,28 +45,83 @@ func TestUserDataGolden(t *testing.T) {
 		},
 	}
 	taints := append(claim.Spec.Taints, corev1.Taint{Key: "node.cilium.io/agent-not-ready", Effect: corev1.TaintEffectNoExecute})
-	got, err := userData(testCluster, nodeLabels(claim, v1alpha1.CapacityTypeSpot), taints)
+	for _, tt := range []struct {
+		golden  string
+		kubelet *v1alpha1.KubeletConfiguration
+	}{
+		{"userdata.golden", nil},
+		{"userdata-kubelet.golden", everyKubeletSetting()},
+	} {
+		t.Run(tt.golden, func(t *testing.T) {
+			got, err := userData(testCluster, tt.kubelet, nodeLabels(claim, v1alpha1.CapacityTypeSpot), taints)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := "testdata/" + tt.golden
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("user data (-want +got), run with -update to accept:\n%s", diff)
+			}
+		})
+	}
+}
+
+func everyKubeletSetting() *v1alpha1.KubeletConfiguration {
+	return &v1alpha1.KubeletConfiguration{
+		ClusterDNS:                  []string{"10.100.0.10"},
+		MaxPods:                     new(int32(20)),
+		PodsPerCore:                 new(int32(0)),
+		SystemReserved:              map[string]v1alpha1.ReservedAmount{"cpu": "100m", "memory": "100Mi"},
+		KubeReserved:                map[string]v1alpha1.ReservedAmount{"memory": "1Gi"},
+		EvictionHard:                map[string]v1alpha1.EvictionThreshold{"memory.available": "5%"},
+		EvictionSoft:                map[string]v1alpha1.EvictionThreshold{"memory.available": "10%"},
+		EvictionSoftGracePeriod:     map[string]v1alpha1.GracePeriod{"memory.available": "1m30s"},
+		EvictionMaxPodGracePeriod:   new(int32(60)),
+		ImageGCHighThresholdPercent: new(int32(75)),
+		ImageGCLowThresholdPercent:  new(int32(70)),
+		CPUCFSQuota:                 new(false),
+	}
+}
+
+// TestKubeletSettingsAreTheKubelets decodes what goes to the node as the kubelet does, strictly.
+func TestKubeletSettingsAreTheKubelets(t *testing.T) {
+	content, err := yaml.Marshal(everyKubeletSetting())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/userdata.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
+	var got kubeletconfig.KubeletConfiguration
+	if err := yaml.UnmarshalStrict(content, &got); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("user data (-want +got), run with -update to accept:\n%s", diff)
+	want := kubeletconfig.KubeletConfiguration{
+		ClusterDNS:                  []string{"10.100.0.10"},
+		MaxPods:                     20,
+		SystemReserved:              map[string]string{"cpu": "100m", "memory": "100Mi"},
+		KubeReserved:                map[string]string{"memory": "1Gi"},
+		EvictionHard:                map[string]string{"memory.available": "5%"},
+		EvictionSoft:                map[string]string{"memory.available": "10%"},
+		EvictionSoftGracePeriod:     map[string]string{"memory.available": "1m30s"},
+		EvictionMaxPodGracePeriod:   60,
+		ImageGCHighThresholdPercent: new(int32(75)),
+		ImageGCLowThresholdPercent:  new(int32(70)),
+		CPUCFSQuota:                 new(false),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the kubelet reads (-want +got):\n%s", diff)
 	}
 }
 
 // TestUserDataParses reads the document as cloud-init and nodeadm do.
 func TestUserDataParses(t *testing.T) {
-	document, err := userData(testCluster, map[string]string{"a": "b"}, nil)
+	document, err := userData(testCluster, nil, map[string]string{"a": "b"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +169,7 @@ func TestUserDataParses(t *testing.T) {
 }
 
 func TestUserDataTooLong(t *testing.T) {
-	_, err := userData(testCluster, map[string]string{"a": strings.Repeat("x", maxUserData)}, nil)
+	_, err := userData(testCluster, nil, map[string]string{"a": strings.Repeat("x", maxUserData)}, nil)
 	if !errors.Is(err, cloud.ErrInvalid) {
 		t.Errorf("err = %v, want invalid", err)
 	}
