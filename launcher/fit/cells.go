@@ -161,11 +161,6 @@ func (r *rule) countIn(d int) int {
 
 // allowed tells whether one more pod of the class may go to the cell.
 func (o *settler) allowed(c *class, id int, at *cell) bool {
-	for i, t := range c.topologies {
-		if at.domains[i] >= 0 && c.blocked[domain{o.topologies[t].key, o.topologies[t].value(at.domains[i])}] {
-			return false
-		}
-	}
 	for _, r := range c.owned {
 		rule := o.rules[r]
 		if rule.topology == host {

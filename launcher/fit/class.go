@@ -54,7 +54,7 @@ func (s *Space) judge(c *class) error {
 		return nil
 	}
 	skipped := c.state.GetSkipFilterPlugins()
-	c.exact = len(s.engine.filters.Difference(skipped).Difference(byOtherPods).Difference(byRoom).Difference(stateless)) > 0
+	c.exact = len(s.engine.filters.Difference(skipped).Difference(byOtherPods).Difference(byRoom).Difference(stateless)) > 0 || s.claims.anyFickle(c.sample)
 	if c.named != nil {
 		return nil // a node to be bought has no name yet
 	}

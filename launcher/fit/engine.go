@@ -51,6 +51,7 @@ type Engine struct {
 	// resourcesFit is the framework's plugin of that name, for the requests of one size of a
 	// class's pods; nil where the profile has none.
 	resourcesFit fwk.PreFilterPlugin
+	csiNodes     *csiNodes
 	informers    informers.SharedInformerFactory
 	namespaces   corelisters.NamespaceLister
 }
@@ -66,6 +67,7 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 	l := newLister()
 	e := &Engine{
 		lister: l, profile: cfg.Profile, filters: sets.New[string](),
+		csiNodes:  &csiNodes{CSINodeLister: nodevolumelimits.NewCSIManager(cfg.Informers.Storage().V1().CSINodes().Lister()).CSINodes()},
 		informers: cfg.Informers, namespaces: cfg.Informers.Core().V1().Namespaces().Lister(),
 	}
 	registry := plugins.NewInTreeRegistry()
@@ -81,7 +83,7 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 		frameworkruntime.WithInformerFactory(cfg.Informers),
 		frameworkruntime.WithSnapshotSharedLister(l),
 		frameworkruntime.WithSharedDRAManager(draManager),
-		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(cfg.Informers.Storage().V1().CSINodes().Lister())),
+		frameworkruntime.WithSharedCSIManager(e.csiNodes),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("scheduler profile %s: %w", cfg.Profile.SchedulerName, err)
@@ -168,13 +170,17 @@ func newDRAManager(ctx context.Context, cfg Config) (*dynamicresources.DefaultDR
 	return dynamicresources.NewDRAManager(ctx, claims, slices, cfg.Informers), nil
 }
 
-// filterOnly reduces a profile to what decides fit: PreFilter and Filter.
+// filterOnly reduces a profile to what decides fit: PreFilter and Filter, and VolumeBinding's
+// Reserve, which only writes to memory and keeps a volume from being given to two claims.
 func filterOnly(profile *schedulerconfig.KubeSchedulerProfile, outOfTree []string) *schedulerconfig.KubeSchedulerProfile {
 	p := profile.DeepCopy()
 	none := schedulerconfig.PluginSet{Disabled: []schedulerconfig.Plugin{{Name: "*"}}}
 	p.Plugins.PreEnqueue, p.Plugins.PostFilter = none, none
 	p.Plugins.PreScore, p.Plugins.Score = none, none
 	p.Plugins.Reserve, p.Plugins.Permit, p.Plugins.PreBind, p.Plugins.PostBind = none, none, none, none
+	if hasPlugin(profile.Plugins.MultiPoint, names.VolumeBinding) || hasPlugin(profile.Plugins.Reserve, names.VolumeBinding) {
+		p.Plugins.Reserve.Enabled = []schedulerconfig.Plugin{{Name: names.VolumeBinding}}
+	}
 	unwanted := append([]string{names.DefaultPreemption}, outOfTree...)
 	for _, set := range []*schedulerconfig.PluginSet{
 		&p.Plugins.MultiPoint, &p.Plugins.PreFilter, &p.Plugins.Filter, &p.Plugins.QueueSort, &p.Plugins.Bind,
@@ -183,4 +189,8 @@ func filterOnly(profile *schedulerconfig.KubeSchedulerProfile, outOfTree []strin
 	}
 	p.PluginConfig = slices.DeleteFunc(p.PluginConfig, func(c schedulerconfig.PluginConfig) bool { return slices.Contains(unwanted, c.Name) })
 	return p
+}
+
+func hasPlugin(set schedulerconfig.PluginSet, name string) bool {
+	return slices.ContainsFunc(set.Enabled, func(p schedulerconfig.Plugin) bool { return p.Name == name })
 }

@@ -2,6 +2,7 @@ package fit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,6 +67,7 @@ func (e *Engine) Plan(ctx context.Context, in Input) (*Plan, error) {
 	plan.LowerBound = packed.LowerBound
 	lap(&plan.Took.Pack)
 	v := newVerifier(s)
+	defer v.close()
 	v.build(packed)
 	plan.Refused = v.run()
 	v.dropEmpty()
@@ -87,6 +89,8 @@ func (v *verifier) report(plan *Plan) {
 		case p.grown:
 			p.templates = v.choices(p.templates[0], v.used(p))
 		}
+		others := slices.DeleteFunc(slices.Clone(p.templates[1:]), func(t int) bool { return !v.attaches(t, p.pods) })
+		p.templates = append(p.templates[:1:1], others...)
 		plan.Nodes = append(plan.Nodes, Planned{p.templates, p.pods, listOf(p.info)})
 		plan.Price += v.input.Templates[p.templates[0]].Price
 	}

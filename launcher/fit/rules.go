@@ -60,8 +60,6 @@ type constraints struct {
 	owned   []int // rules its pods carry
 	matched []int // rules that count its pods
 	company *company
-	// blocked domains hold pods, of the cluster, that it must not meet.
-	blocked map[domain]bool
 	// hostOwned and hostMatched are those of owned and matched that are about hosts.
 	hostOwned   []hostRule
 	hostMatched []int
@@ -152,15 +150,6 @@ func (t *topology) add(value string) {
 	if _, ok := t.values[value]; !ok {
 		t.values[value] = len(t.values)
 	}
-}
-
-func (t *topology) value(index int) string {
-	for v, i := range t.values {
-		if i == index {
-			return v
-		}
-	}
-	return ""
 }
 
 func (t *topology) index(labels map[string]string) int {
@@ -259,9 +248,14 @@ func (b *ruleBook) addAffinity(c *class) error {
 	if err != nil {
 		return err
 	}
-	c.blocked = map[domain]bool{}
-	maps.Copy(c.blocked, domains(state.FieldByName("existingAntiAffinityCounts")))
-	maps.Copy(c.blocked, domains(state.FieldByName("antiAffinityCounts")))
+	blocked := counted(state.FieldByName("existingAntiAffinityCounts"))
+	maps.Copy(blocked, counted(state.FieldByName("antiAffinityCounts")))
+	for i, k := range b.space.kinds {
+		for d := range blocked {
+			value, ok := k.info.Node().Labels[d.key]
+			c.fits[i] = c.fits[i] && !(ok && value == d.value)
+		}
+	}
 	if len(c.info.RequiredAffinityTerms) > 0 {
 		b.addCompany(c, counted(state.FieldByName("affinityCounts")))
 	}
@@ -377,12 +371,4 @@ func counted(m reflect.Value) map[domain]int {
 		counts[domain{it.Key().Field(0).String(), it.Key().Field(1).String()}] = int(it.Value().Int())
 	}
 	return counts
-}
-
-func domains(m reflect.Value) map[domain]bool {
-	found := map[domain]bool{}
-	for d := range counted(m) {
-		found[d] = true
-	}
-	return found
 }

@@ -37,7 +37,7 @@ var perPodLabels = []string{
 
 // key is equal for pods that the Filter plugins treat alike; without requests and priority,
 // for those that all but NodeResourcesFit do.
-func key(pod *corev1.Pod, withRequests bool) (string, error) {
+func (c *claims) key(pod *corev1.Pod, withRequests bool) (string, error) {
 	containers := portsOnly
 	if withRequests {
 		containers = portsAndRequests
@@ -54,7 +54,6 @@ func key(pod *corev1.Pod, withRequests bool) (string, error) {
 			ResourceClaims:            pod.Spec.ResourceClaims,
 			HostNetwork:               pod.Spec.HostNetwork,
 			OS:                        pod.Spec.OS,
-			Volumes:                   schedulingVolumes(pod.Spec.Volumes),
 			Containers:                containers(pod.Spec.Containers),
 			InitContainers:            containers(pod.Spec.InitContainers),
 		},
@@ -62,9 +61,7 @@ func key(pod *corev1.Pod, withRequests bool) (string, error) {
 	if withRequests {
 		reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
 	}
-	if slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil }) {
-		reduced.Name = pod.Name // its volumes are claimed by names of its own
-	}
+	c.reduceVolumes(&reduced, pod)
 	if reduced.Spec.Affinity == nil && len(pod.Spec.TopologySpreadConstraints) == 0 && hasAny(pod.Labels, perPodLabels) {
 		reduced.Labels = maps.Clone(pod.Labels)
 		for _, l := range perPodLabels {
@@ -123,15 +120,22 @@ func portsAndRequests(containers []corev1.Container) []corev1.Container {
 	return kept
 }
 
-// schedulingVolumes drops the volumes that bind a pod to no place.
-func schedulingVolumes(volumes []corev1.Volume) []corev1.Volume {
-	var kept []corev1.Volume
-	for _, v := range volumes {
-		if v.EmptyDir == nil && v.ConfigMap == nil && v.Secret == nil && v.Projected == nil && v.DownwardAPI == nil && v.HostPath == nil {
-			kept = append(kept, v)
+// reduceVolumes drops the volumes that bind a pod to no place, and names claims by what
+// they are like.
+func (c *claims) reduceVolumes(reduced, pod *corev1.Pod) {
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if v.EmptyDir != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil || v.HostPath != nil {
+			continue
 		}
+		kept := *v
+		if like := c.like(pod, v); like != "" {
+			kept = corev1.Volume{Name: like}
+		} else if v.Ephemeral != nil {
+			reduced.Name = pod.Name // it is claimed by a name of its own
+		}
+		reduced.Spec.Volumes = append(reduced.Spec.Volumes, kept)
 	}
-	return kept
 }
 
 // sorter sorts pods into shapes.
@@ -154,7 +158,7 @@ func (s *Space) sortIntoShapes() error {
 	var alike [][]*corev1.Pod // by key, in the order of first appearance
 	byKey := map[string]int{}
 	for _, pod := range s.input.Pods {
-		raw, err := key(pod, true)
+		raw, err := s.claims.key(pod, true)
 		if err != nil {
 			return err
 		}
@@ -187,7 +191,7 @@ func (s *Space) sortIntoShapes() error {
 
 func (o *sorter) add(pods []*corev1.Pod, requests pack.Vector) error {
 	sample := pods[0]
-	raw, err := key(sample, false)
+	raw, err := o.space.claims.key(sample, false)
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ type Space struct {
 	resources resources
 	sizes     []pack.Vector // the distinct requests
 
+	claims     *claims
 	classes    []*class
 	shapes     []*shape
 	kinds      []*kind
@@ -78,6 +79,11 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 	e.lister.reset()
 	for _, n := range in.Nodes {
 		e.lister.add(n)
+	}
+	e.csiNodes.reset(e.lister.nodes)
+	var err error
+	if s.claims, err = s.newClaims(); err != nil {
+		return nil, err
 	}
 	if err := s.sortIntoShapes(); err != nil {
 		return nil, err

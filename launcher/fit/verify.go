@@ -26,12 +26,13 @@ type place struct {
 // nodes it names. All nodes are there from the start, as when they all have joined.
 type verifier struct {
 	*Space
-	places  []*place
-	seats   [][]seat // by lot: where its pods are to go
-	log     []placed
-	states  []*replay // by class
-	daemons []bool    // classes of DaemonSets that matter to others
-	bought  int       // nodes so far, those that were taken back included
+	places   []*place
+	seats    [][]seat // by lot: where its pods are to go
+	log      []placed
+	states   []*replay // by class
+	daemons  []bool    // classes of DaemonSets that matter to others
+	reserved []func()  // gives volumes back
+	bought   int       // nodes so far, those that were taken back included
 }
 
 // seat is a number of places on one node.
@@ -93,6 +94,7 @@ func (v *verifier) buy(templates []int) *place {
 	p := &place{info: kind.info.SnapshotConcrete(), templates: templates}
 	p.info.SetNode(named(v.input.Templates[t].Node, fmt.Sprintf("planned-%d", v.bought)))
 	v.bought++
+	v.engine.csiNodes.plan(p.info.Node())
 	v.engine.lister.add(p.info)
 	v.places = append(v.places, p)
 	for i, d := range kind.daemons {
@@ -193,12 +195,34 @@ func (v *verifier) accept(t try) bool {
 		t.shape.refusal = status.Message()
 		return false
 	}
+	if v.classes[c].exact && !v.reserve(state.state, t) {
+		return false
+	}
 	info := *t.shape.info
 	info.Pod = t.pod
 	t.place.info.AddPodInfo(&info)
 	t.place.pods = append(t.place.pods, t.pod)
 	v.log = append(v.log, placed{c, &info, t.place})
 	return true
+}
+
+// reserve takes the volumes that a pod is to get.
+func (v *verifier) reserve(state fwk.CycleState, t try) bool {
+	node := t.place.info.Node().Name
+	status := v.engine.framework.RunReservePluginsReserve(v.ctx, state, t.pod, node)
+	if !status.IsSuccess() {
+		t.shape.refusal = status.Message()
+		return false
+	}
+	v.reserved = append(v.reserved, func() { v.engine.framework.RunReservePluginsUnreserve(v.ctx, state, t.pod, node) })
+	return true
+}
+
+// close gives back what was reserved.
+func (v *verifier) close() {
+	for _, giveBack := range v.reserved {
+		giveBack()
+	}
 }
 
 const resourcesFitKey fwk.StateKey = "PreFilter" + names.NodeResourcesFit
@@ -220,6 +244,9 @@ func (v *verifier) refresh(id int) *replay {
 	if r == nil {
 		r = v.begin(id)
 		v.states[id] = r
+		if v.classes[id].exact {
+			v.prefilterAgain(r, v.classes[id])
+		}
 	}
 	if r.watches == nil || r.upTo == len(v.log) {
 		return r
