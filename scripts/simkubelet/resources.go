@@ -56,9 +56,13 @@ func defaultEviction() map[string]string {
 	return map[string]string{"memory.available": "100Mi", "nodefs.available": "10%"}
 }
 
-// resources works out what the machine has and what of it is for pods.
+// fileSystem is what the partition table and XFS of an AL2023 image take of its volume.
+const fileSystem = 77844 << 10
+
+// resources works out what the machine has and what of it is for pods. Like the kubelet, it
+// refuses to start where more is reserved than there is.
 func resources(i simec2.Instance, cfg kubeletConfig, storage instanceOptions) (capacity, allocatable corev1.ResourceList, err error) {
-	disk := i.VolumeGiB * gib
+	disk := i.VolumeGiB*gib - fileSystem
 	if storage.LocalStorage.Strategy == "RAID0" && i.Type.LocalGB > 0 {
 		disk = i.Type.LocalGB * 1_000_000_000 // /var/lib/kubelet moves to the array
 	}
@@ -91,7 +95,15 @@ func resources(i simec2.Instance, cfg kubeletConfig, storage instanceOptions) (c
 	}
 	eviction := defaultEviction() // a drop-in configuration overlays maps key by key
 	maps.Copy(eviction, cfg.EvictionHard)
-	return capacity, allocatable, withholdEviction(capacity, allocatable, eviction)
+	if err := withholdEviction(capacity, allocatable, eviction); err != nil {
+		return nil, nil, err
+	}
+	for name, left := range allocatable {
+		if left.Sign() < 0 {
+			return nil, nil, fmt.Errorf("%w: invalid Node Allocatable configuration: more %s is reserved than there is", errUserData, name)
+		}
+	}
+	return capacity, allocatable, nil
 }
 
 // withhold takes reserved quantities out of what is allocatable.
@@ -106,21 +118,17 @@ func withhold(allocatable corev1.ResourceList, reserved map[string]string) error
 			return fmt.Errorf("%w: cannot reserve %q", errUserData, name)
 		}
 		q, err := resource.ParseQuantity(amount)
-		if err != nil {
-			return fmt.Errorf("%w: reserved %s %q: %w", errUserData, name, amount, err)
+		if err != nil || q.Sign() < 0 {
+			return fmt.Errorf("%w: cannot reserve %q of %s", errUserData, amount, name)
 		}
 		subtract(allocatable, key, q)
 	}
 	return nil
 }
 
-// subtract does not go below zero, as the kubelet does not.
 func subtract(list corev1.ResourceList, key corev1.ResourceName, q resource.Quantity) {
 	v := list[key]
 	v.Sub(q)
-	if v.Sign() < 0 {
-		v = *resource.NewQuantity(0, v.Format)
-	}
 	list[key] = v
 }
 
@@ -139,20 +147,34 @@ func withholdEviction(capacity, allocatable corev1.ResourceList, thresholds map[
 		default:
 			return fmt.Errorf("%w: unknown eviction signal %q", errUserData, signal)
 		}
-		total := capacity[key]
-		if share, ok := strings.CutSuffix(amount, "%"); ok {
-			percent, err := strconv.ParseFloat(share, 64)
-			if err != nil {
-				return fmt.Errorf("%w: eviction threshold %s %q: %w", errUserData, signal, amount, err)
-			}
-			subtract(allocatable, key, *resource.NewQuantity(int64(float64(total.Value())*percent/100), resource.BinarySI))
-			continue
-		}
-		q, err := resource.ParseQuantity(amount)
+		amount, err := threshold(amount, capacity[key])
 		if err != nil {
-			return fmt.Errorf("%w: eviction threshold %s %q: %w", errUserData, signal, amount, err)
+			return fmt.Errorf("%w: eviction threshold of %s: %w", errUserData, signal, err)
 		}
-		subtract(allocatable, key, q)
+		subtract(allocatable, key, amount)
 	}
 	return nil
+}
+
+// threshold is an amount, or a percentage of the capacity that the kubelet holds in single
+// precision. Written as 0% or 100% it is switched off.
+func threshold(text string, capacity resource.Quantity) (resource.Quantity, error) {
+	var none resource.Quantity
+	number, isShare := strings.CutSuffix(text, "%")
+	switch {
+	case number == "0" && isShare, number == "100" && isShare:
+		return none, nil
+	case isShare:
+		percent, err := strconv.ParseFloat(number, 32)
+		if err != nil || percent < 0 || percent > 100 {
+			return none, fmt.Errorf("%q is no percentage", text)
+		}
+		share := float64(float32(percent) / 100)
+		return *resource.NewQuantity(int64(share*float64(capacity.Value())), resource.BinarySI), nil
+	}
+	q, err := resource.ParseQuantity(text)
+	if err == nil && q.Sign() <= 0 {
+		err = fmt.Errorf("%q is not positive", text)
+	}
+	return q, err
 }
