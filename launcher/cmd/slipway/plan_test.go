@@ -46,6 +46,9 @@ func planned(t *testing.T, manifests string, args ...string) report.Result {
 // elapsed differs from run to run.
 var elapsed = regexp.MustCompile(`(read|fit|pack|verify)(": |: )[0-9.e-]+`)
 
+// disk is predicted elsewhere.
+var disk = regexp.MustCompile(`(ephemeral-storage"?: )[^,\n]+`)
+
 // bound is the packer's business, and gets tighter as it improves.
 var bound = regexp.MustCompile(`(lowerBoundPerHour(?:": |: )|lower bound \$|plan is )[0-9.]+`)
 
@@ -65,6 +68,7 @@ func TestGolden(t *testing.T) {
 			if code != 0 {
 				t.Fatalf("exit code %d: %s", code, errs)
 			}
+			got = disk.ReplaceAllString(got, `${1}"0"`)
 			got = bound.ReplaceAllString(elapsed.ReplaceAllString(got, "${1}${2}0"), "${1}0")
 			file := filepath.Join("testdata", "golden", tt.golden)
 			if os.Getenv("UPDATE") != "" {
@@ -153,6 +157,18 @@ func TestEqualInputEqualPlan(t *testing.T) {
 	_, second, _ := slipway(t, "", args...)
 	if diff := cmp.Diff(elapsed.ReplaceAllString(first, ""), elapsed.ReplaceAllString(second, "")); diff != "" {
 		t.Errorf("two runs differ:\n%s", diff)
+	}
+}
+
+func TestMinValues(t *testing.T) {
+	small := pod("small", "{requests: {cpu: 1}}")
+	r := planned(t, small+pool("{key: slipway.dev/instance-family, operator: In, values: [c7g, c8g], minValues: 2}"), "--catalog", "testdata/types.csv")
+	if len(r.Unplaced) != 1 || !strings.Contains(strings.Join(r.Unplaced[0].Reasons, " "), "minValues") {
+		t.Errorf("plan is %+v, want a reason that names minValues", r)
+	}
+	r = planned(t, small+pool("{key: slipway.dev/instance-family, operator: In, values: [c7g, t4g], minValues: 2}"), "--catalog", "testdata/types.csv")
+	if r.Placed != 1 {
+		t.Errorf("plan is %+v, want the pod placed", r)
 	}
 }
 

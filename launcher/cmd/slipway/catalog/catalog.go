@@ -28,7 +28,6 @@ func Zones() []string { return []string{"us-east-1a", "us-east-1b", "us-east-1c"
 // Types implements offering.Source: the types that the daemon would offer, predicted with
 // its arithmetic.
 func (c Catalog) Types(_ context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
-	root := ec2.RootGiB(class)
 	var types []offering.Type
 	for _, e := range c {
 		if !e.RunsAL2023() {
@@ -40,7 +39,13 @@ func (c Catalog) Types(_ context.Context, class *v1alpha1.EC2NodeClass) ([]offer
 				Zone: zone, CapacityType: v1alpha1.CapacityTypeOnDemand, Price: e.Price, Available: true,
 			})
 		}
-		types = append(types, e.Type(root, offerings))
+		t, ok, err := e.TypeFor(class, offerings)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			types = append(types, t)
+		}
 	}
 	return types, nil
 }

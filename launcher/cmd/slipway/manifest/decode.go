@@ -39,7 +39,7 @@ func (r *reader) decode(o *object) (runtime.Object, error) {
 	if !legacyscheme.Scheme.Recognizes(gvk) {
 		return nil, o.errorAt("apiVersion", "there is no "+o.kind+" in "+o.apiVersion)
 	}
-	decoded, err := decodeStrictly(o)
+	decoded, err := r.decodeStrictly(o)
 	if err != nil {
 		return nil, err
 	}
@@ -65,11 +65,14 @@ func (r *reader) decode(o *object) (runtime.Object, error) {
 	return decoded, o.invalid(tolerate(rules.Validate(ctx, internal)))
 }
 
+func newDecoder() runtime.Decoder {
+	return serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+}
+
 // decodeStrictly refuses unknown and repeated fields as well.
-func decodeStrictly(o *object) (runtime.Object, error) {
-	decoder := serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+func (r *reader) decodeStrictly(o *object) (runtime.Object, error) {
 	gvk := schema.FromAPIVersionAndKind(o.apiVersion, o.kind)
-	decoded, _, err := decoder.Decode(o.json, &gvk, nil)
+	decoded, _, err := r.decoder.Decode(o.json, &gvk, nil)
 	if strict, ok := runtime.AsStrictDecodingError(err); ok {
 		var errs []*input.Error
 		for _, e := range strict.Errors() {
@@ -79,7 +82,7 @@ func decodeStrictly(o *object) (runtime.Object, error) {
 	}
 	if err != nil {
 		path := blame(o.json, func(raw []byte) error {
-			_, _, err := decoder.Decode(raw, &gvk, nil)
+			_, _, err := r.decoder.Decode(raw, &gvk, nil)
 			return err
 		})
 		return nil, o.errorAt(path, strings.TrimPrefix(pretty(path)+": "+typeMismatch(err), ": "))

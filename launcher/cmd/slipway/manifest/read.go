@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/input"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/workload"
 )
@@ -29,8 +31,9 @@ type Result struct {
 func Read(paths []string, stdin io.Reader) (*Result, error) {
 	r := &reader{
 		result:      &Result{Objects: &workload.Objects{}, Ignored: map[string]int{}},
-		seen:        map[string]string{},
+		seen:        map[string]*object{},
 		definitions: map[string]*definition{},
+		decoder:     newDecoder(),
 	}
 	for _, path := range paths {
 		if err := r.path(path, stdin); err != nil {
@@ -47,8 +50,9 @@ func Read(paths []string, stdin io.Reader) (*Result, error) {
 type reader struct {
 	result      *Result
 	errs        []error
-	seen        map[string]string // where an object was read, by its name
+	seen        map[string]*object // by kind and name
 	definitions map[string]*definition
+	decoder     runtime.Decoder
 }
 
 func (r *reader) path(path string, stdin io.Reader) error {
@@ -129,10 +133,9 @@ func (r *reader) object(o *object) error {
 		r.result.Ignored[o.kind]++
 		return nil
 	}
-	here := fmt.Sprintf("%s:%d", o.doc.file, o.line(""))
-	if there, twice := r.seen[o.subject]; twice {
-		return o.errorAt("", "is given twice, first at "+there)
+	if first, twice := r.seen[o.subject]; twice {
+		return o.errorAt("", fmt.Sprintf("is given twice, first at %s:%d", first.doc.file, first.line("")))
 	}
-	r.seen[o.subject] = here
+	r.seen[o.subject] = o
 	return nil
 }

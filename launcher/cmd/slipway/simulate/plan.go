@@ -34,6 +34,10 @@ type Input struct {
 // whose pods wait.
 const improve = time.Second
 
+// alternatives is the daemon's default. Only the chosen offering is shown, but a pool with
+// minValues asks for them.
+const alternatives = 60
+
 // Plan plans for the workload's waiting pods. Templates of the plan are Input.Offers.
 func Plan(ctx context.Context, in Input) (*fit.Plan, error) {
 	client, err := newMemory(in.Objects).client()
@@ -59,7 +63,13 @@ func (in *Input) fitInput(log klog.Logger) fit.Input {
 	limits := newLimits(in.Pools)
 	out := fit.Input{
 		Pods: in.Workload.Waiting, Open: sets.New[string](), DaemonSets: in.Objects.DaemonSets,
-		Budget: offering.Budget{Limits: limits, Offers: in.Offers}, Alternatives: 1, Improve: improve,
+		Budget: offering.Budget{Limits: limits, Offers: in.Offers}, Variety: map[string]fit.Variety{},
+		Alternatives: alternatives, Improve: improve,
+	}
+	for _, p := range in.Pools {
+		if least := p.MinValues(); least != nil {
+			out.Variety[p.Name] = least
+		}
 	}
 	for _, node := range in.Objects.Nodes {
 		limits.Count(node.Labels[v1alpha1.LabelNodePool], node.Status.Capacity)
