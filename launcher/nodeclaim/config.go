@@ -25,8 +25,9 @@ type Catalog interface {
 	Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error)
 	// MarkUnavailable records that the cloud has none of these for the moment.
 	MarkUnavailable(keys ...offering.Key)
-	// Learn compares what a node reported with what was predicted for its type.
-	Learn(typeName, imageID string, predicted, reported corev1.ResourceList) bool
+	// Learn compares what a node of the type, run from the image with the class's settings,
+	// reported with what was predicted, and returns whether it is less.
+	Learn(class *v1alpha1.EC2NodeClass, typeName, imageID string, reported corev1.ResourceList) bool
 }
 
 // Config is what the lifecycle of NodeClaims needs. Zero durations and counts take the

@@ -171,11 +171,10 @@ func (c *fakeCatalog) MarkUnavailable(keys ...offering.Key) {
 	c.unavailable = append(c.unavailable, keys...)
 }
 
-func (c *fakeCatalog) Learn(typeName, imageID string, predicted, reported corev1.ResourceList) bool {
+func (c *fakeCatalog) Learn(_ *v1alpha1.EC2NodeClass, typeName, imageID string, reported corev1.ResourceList) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.learnt = append(c.learnt, fmt.Sprintf("%s %s cpu %s→%s, %d resources", typeName, imageID,
-		predicted.Cpu(), reported.Cpu(), len(predicted)))
+	c.learnt = append(c.learnt, fmt.Sprintf("%s %s cpu %s", typeName, imageID, reported.Cpu()))
 	return true
 }
 

@@ -41,8 +41,7 @@ func TestRegistration(t *testing.T) {
 	if got := condition(claim, v1alpha1.ConditionRegistered); got != "True Registered" {
 		t.Errorf("Registered is %q", got)
 	}
-	// The GPU's device plugin registers later, so its absence is no shortfall.
-	if diff := cmp.Diff([]string{"m5.large ami-1 cpu 2→1900m, 1 resources"}, w.catalog.learnt); diff != "" {
+	if diff := cmp.Diff([]string{"m5.large ami-1 cpu 1900m"}, w.catalog.learnt); diff != "" {
 		t.Errorf("learnt (-want +got):\n%s", diff)
 	}
 }
@@ -111,6 +110,17 @@ func TestCatalogIsTaughtAgainAfterRestart(t *testing.T) {
 	w.join.taught = taught{}
 	w.reconcile(w.join, "a")
 	if len(w.catalog.learnt) != 2 {
+		t.Errorf("learnt %v", w.catalog.learnt)
+	}
+}
+
+// TestNodeOfEarlierSettingsTeachesNothing: the class was edited after the launch.
+func TestNodeOfEarlierSettingsTeachesNothing(t *testing.T) {
+	claim := newClaim(launched)
+	claim.Status.Sizing = "of the class as it was"
+	w := newWorld(t, claim, newNode(nil))
+	w.reconcile(w.join, "a")
+	if len(w.catalog.learnt) != 0 {
 		t.Errorf("learnt %v", w.catalog.learnt)
 	}
 }

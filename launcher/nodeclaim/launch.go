@@ -235,6 +235,7 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 		s := &c.Status
 		s.InstanceID, s.ProviderID, s.NodeName, s.ImageID = in.ID, in.ProviderID, in.NodeName, in.ImageID
 		s.InstanceType, s.Zone, s.CapacityType, s.Price = in.Type, in.Zone, in.CapacityType, price
+		s.Sizing = class.Sizing()
 		if len(s.Allocatable) == 0 {
 			s.Allocatable = predicted
 		}

@@ -24,17 +24,18 @@ func (j *joiner) teach(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 	if err != nil {
 		return err
 	}
-	predicted := predictedAllocatable(ctx, j.catalog, class, claim.Status.InstanceType)
-	reported := node.Status.Allocatable
-	// Device plugins register after the node: what is absent yet is no shortfall.
-	for name := range predicted {
-		if _, ok := reported[name]; !ok {
-			delete(predicted, name)
-		}
+	if class.Sizing() != claim.Status.Sizing { // the class was edited since, the node is as it was
+		j.taught.add(claim)
+		return nil
 	}
-	if j.catalog.Learn(claim.Status.InstanceType, claim.Status.ImageID, predicted, reported) {
-		log.FromContext(ctx).Info("node is smaller than predicted", "type", claim.Status.InstanceType,
-			"image", claim.Status.ImageID, "node", node.Name, "predicted", predicted, "allocatable", reported)
+	typeName, image := claim.Status.InstanceType, claim.Status.ImageID
+	predicted := predictedAllocatable(ctx, j.catalog, class, typeName)
+	if predicted == nil {
+		return nil // nothing to compare with yet
+	}
+	if j.catalog.Learn(class, typeName, image, node.Status.Allocatable) {
+		log.FromContext(ctx).Info("node is smaller than predicted", "type", typeName, "image", image,
+			"node", node.Name, "predicted", predicted, "allocatable", node.Status.Allocatable)
 	}
 	j.taught.add(claim)
 	return nil

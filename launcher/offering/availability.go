@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // maxUnavailable bounds the memory of unavailable offerings: more than all types of a
@@ -49,10 +47,11 @@ func (c *Catalog) snapshot(l *list) ([]Type, error) {
 	if l.snapshotOf == c.generation && l.snapshot != nil {
 		return l.snapshot, nil
 	}
+	sizing := l.loadedFor.Sizing()
 	l.snapshot = make([]Type, len(l.types))
 	for i, t := range l.types {
 		t.Offerings = c.available(t)
-		t.Allocatable = c.shortfalls.subtract(t.Name, t.Allocatable)
+		t.Allocatable = subtract(t.Allocatable, c.shortfalls.of(sized{t.Name, sizing}, t.ImageID))
 		l.snapshot[i] = t
 	}
 	l.snapshotOf = c.generation
@@ -74,27 +73,4 @@ func (c *Catalog) available(t Type) []Offering {
 		offerings[i].Available = false
 	}
 	return offerings
-}
-
-// Learn records that a node of the type, run from the image, reported less than was
-// predicted for it; from then on Types predicts less for the type. It returns whether
-// that was news. What a node has beyond its prediction is not counted on.
-//
-// The memory is not durable: feed it again with the nodes that exist at start.
-func (c *Catalog) Learn(typeName, imageID string, predicted, reported corev1.ResourceList) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	short := corev1.ResourceList{}
-	for name, want := range predicted {
-		if got := reported[name]; want.Cmp(got) > 0 {
-			want = c.uncorrected(typeName, name, want)
-			want.Sub(got)
-			short[name] = want
-		}
-	}
-	if !c.shortfalls.record(typeName, imageID, short) {
-		return false
-	}
-	c.bump(false)
-	return true
 }

@@ -59,7 +59,7 @@ func (c *Config) setDefaults() error {
 
 // Catalog holds what can be bought for each class: the types as the Source tells
 // them, less what is known to be unavailable for the moment, less the room by which
-// real nodes fell short of their prediction.
+// real nodes of the same type, image and sizing fell short of their prediction.
 //
 // Types answers from memory; it asks the Source only for a class's first list and
 // after its class has changed. Run keeps the lists fresh. A list that cannot be
@@ -214,7 +214,7 @@ func (c *Catalog) load(ctx context.Context, l *list, class *v1alpha1.EC2NodeClas
 	if err != nil {
 		return
 	}
-	news := !equality.Semantic.DeepEqual(l.types, types)
+	news := !equality.Semantic.DeepEqual(l.types, types) || l.loadedFor.Sizing() != class.Sizing()
 	l.loadedAt, l.loadedFor, l.types = now, class, types
 	if news {
 		l.snapshot = nil

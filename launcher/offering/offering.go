@@ -1,6 +1,11 @@
 // Package offering owns what can be bought: instance types with their predicted
 // capacity, and their offerings (one type in one zone at one capacity type) with price
 // and availability.
+//
+// What a node of a type will have for pods is predicted by the Source (package ec2 documents
+// every term) and corrected by real nodes: what a node fell short of its prediction by is
+// remembered by type, image and sizing, the settings of its class that the arithmetic depends
+// on, and taken off later predictions for the same. See Catalog.Learn.
 package offering
 
 import (
@@ -17,7 +22,7 @@ type Type struct {
 	// slipway.dev/instance-*.
 	Labels map[string]string
 	// Capacity and Allocatable as a node of this type will report them. They are a
-	// prediction, corrected by what real nodes of the type reported (Catalog.Learn).
+	// prediction; a Catalog corrects Allocatable by what real nodes reported.
 	Capacity    corev1.ResourceList
 	Allocatable corev1.ResourceList
 	Offerings   []Offering

@@ -5,72 +5,86 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// imagesRemembered bounds how many images' shortfalls are kept for a type: the ones
-// heard of last.
+// imagesRemembered bounds how many images' shortfalls are kept for a type of a sizing: the
+// ones heard of last.
 const imagesRemembered = 4
 
-// shortfalls remembers, per instance type, by how much real nodes fell short of what the
-// Source predicted, image by image.
-type shortfalls map[string][]shortfall
+// maxShortfalls bounds the types of all sizings that are remembered: more than all types
+// of a region for some twenty sizings.
+const maxShortfalls = 20_000
+
+// shortfalls remembers by how much real nodes fell short of what the Source predicted,
+// image by image; not at all is remembered too.
+//
+// Amounts are kept apart by sizing, since settings change them: a node whose class sets
+// maxPods is not short of the pods that another is short of.
+type shortfalls map[sized][]shortfall
+
+// sized is an instance type under the sizing of a class (EC2NodeClass.Sizing).
+type sized struct{ typeName, sizing string }
 
 type shortfall struct {
 	imageID string
-	short   corev1.ResourceList
+	short   corev1.ResourceList // without zeros
 }
 
-// record takes in one node's shortfall and returns whether any of it exceeds what was
-// known for the type and image.
-func (s shortfalls) record(typeName, imageID string, short corev1.ResourceList) bool {
-	if len(short) == 0 {
-		return false
-	}
-	known := s[typeName]
-	i := slices.IndexFunc(known, func(k shortfall) bool { return k.imageID == imageID })
-	if i < 0 {
+// record takes in one node's shortfall and returns whether more, or less, is missing from
+// now on than was held to be.
+func (s shortfalls) record(key sized, imageID string, short corev1.ResourceList) (worse, better bool) {
+	before := s.of(key, imageID)
+	known, remembered := s[key]
+	switch i := slices.IndexFunc(known, func(k shortfall) bool { return k.imageID == imageID }); {
+	case i >= 0:
+		known[i].short = larger(known[i].short, short)
+	case !remembered && len(s) >= maxShortfalls:
+		return false, false // forgetting one costs a node that is too small, nothing more
+	default:
 		if len(known) == imagesRemembered {
 			known = slices.Delete(known, 0, 1)
 		}
-		s[typeName] = append(known, shortfall{imageID, maps.Clone(short)})
-		return true
+		s[key] = append(known, shortfall{imageID, larger(nil, short)})
 	}
-	news := false
-	for name, q := range short {
-		if before := known[i].short[name]; q.Cmp(before) > 0 {
-			known[i].short[name] = q
-			news = true
-		}
-	}
-	return news
+	after := s.of(key, imageID)
+	return !equality.Semantic.DeepEqual(larger(before, after), before), !equality.Semantic.DeepEqual(larger(before, after), after)
 }
 
-// largest returns the type's largest known shortfall of each resource.
-func (s shortfalls) largest(typeName string) corev1.ResourceList {
+// of returns what nodes run from the image are short of; where none was seen yet, or the
+// image is not known, the most that any of the type is: a new image is rarely better.
+func (s shortfalls) of(key sized, imageID string) corev1.ResourceList {
 	var most corev1.ResourceList
-	for _, k := range s[typeName] {
-		for name, q := range k.short {
-			if before, ok := most[name]; !ok || q.Cmp(before) > 0 {
-				if most == nil {
-					most = corev1.ResourceList{}
-				}
-				most[name] = q
-			}
+	for _, k := range s[key] {
+		if k.imageID == imageID && imageID != "" {
+			return k.short
 		}
+		most = larger(most, k.short)
 	}
 	return most
 }
 
-// subtract returns the list less the type's largest known shortfall, never below
-// zero; the list itself when nothing is known.
-func (s shortfalls) subtract(typeName string, list corev1.ResourceList) corev1.ResourceList {
-	short := s.largest(typeName)
-	if len(short) == 0 {
+// larger returns a new list of the larger amount of each resource.
+func larger(a, b corev1.ResourceList) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	maps.Copy(out, a)
+	for name, q := range b {
+		if before, ok := out[name]; !ok || q.Cmp(before) > 0 {
+			out[name] = q
+		}
+	}
+	return out
+}
+
+// subtract returns the list less what is missing, never below zero; the list itself when
+// nothing is.
+func subtract(list, missing corev1.ResourceList) corev1.ResourceList {
+	if len(missing) == 0 {
 		return list
 	}
 	list = maps.Clone(list)
-	for name, q := range short {
+	for name, q := range missing {
 		have, ok := list[name]
 		if !ok {
 			continue
@@ -82,25 +96,4 @@ func (s shortfalls) subtract(typeName string, list corev1.ResourceList) corev1.R
 		list[name] = have
 	}
 	return list
-}
-
-// uncorrected returns what the Source predicted where, less the shortfall known at the
-// time, a node was expected to have q: shortfalls are counted from the Source's word, or
-// two nodes bought on one prediction would be counted twice. Classes differ in what
-// they predict (the size of the disk), so the nearest prediction that is no less than q
-// is taken. c.mu is held.
-func (c *Catalog) uncorrected(typeName string, name corev1.ResourceName, q resource.Quantity) resource.Quantity {
-	nearest := q.DeepCopy()
-	found := false
-	for _, l := range c.lists {
-		for _, t := range l.types {
-			if t.Name != typeName {
-				continue
-			}
-			if raw := t.Allocatable[name]; raw.Cmp(q) >= 0 && (!found || raw.Cmp(nearest) < 0) {
-				nearest, found = raw.DeepCopy(), true
-			}
-		}
-	}
-	return nearest
 }
