@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/input"
@@ -39,6 +41,10 @@ func openMarket(ctx context.Context, o *planOptions, objects *workload.Objects, 
 	}
 	slices.SortFunc(m.pools, func(a, b *v1alpha1.NodePool) int { return cmp.Compare(a.Name, b.Name) })
 	for _, pool := range m.pools {
+		if why := unready(pool); why != "" {
+			m.unusable = append(m.unusable, "nodepool "+pool.Name+": "+why)
+			continue
+		}
 		class := m.classOf(pool, objects.NodeClasses)
 		types, err := source.Types(ctx, class)
 		if err != nil {
@@ -57,6 +63,17 @@ func openMarket(ctx context.Context, o *planOptions, objects *workload.Objects, 
 		}
 	}
 	return m, nil
+}
+
+// unready says why a live pool launches nothing.
+func unready(pool *v1alpha1.NodePool) string {
+	if pool.DeletionTimestamp != nil {
+		return "is being deleted"
+	}
+	if c := meta.FindStatusCondition(pool.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Status == metav1.ConditionFalse {
+		return "not ready: " + c.Message
+	}
+	return ""
 }
 
 // classOf finds the pool's class; nil stands for the defaults.

@@ -151,6 +151,15 @@ func TestNoOfferingMatches(t *testing.T) {
 	}
 }
 
+func TestPoolThatIsNotReady(t *testing.T) {
+	const status = "status: {conditions: [{type: Ready, status: 'False', reason: NoSubnets, message: no subnet found, lastTransitionTime: '2026-01-01T00:00:00Z'}]}\n"
+	r := planned(t, pod("a", "{}")+pool("{key: slipway.dev/instance-category, operator: In, values: [c]}")+status)
+	want := []report.Unplaced{{Pod: "default/a", Reasons: []string{"nodepool own: not ready: no subnet found"}}}
+	if diff := cmp.Diff(want, r.Unplaced); diff != "" {
+		t.Errorf("unplaced (-want +got):\n%s", diff)
+	}
+}
+
 func TestEqualInputEqualPlan(t *testing.T) {
 	args := []string{"plan", "-f", "testdata/web.yaml", "-o", "json"}
 	_, first, _ := slipway(t, "", args...)

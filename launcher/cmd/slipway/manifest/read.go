@@ -21,7 +21,8 @@ const maxErrors = 20
 // Result is what the manifests hold.
 type Result struct {
 	Objects *workload.Objects
-	// Ignored counts, by kind, the objects that have no bearing on where pods go.
+	// Ignored counts, by kind, the objects that have no bearing on where pods go. A kind that
+	// shares its name with one that does is named with its version.
 	Ignored map[string]int
 }
 
@@ -120,6 +121,15 @@ func (r *reader) file(name string, raw []byte) {
 	}
 }
 
+func (o *object) ignoredAs() string {
+	for known := range strategies() {
+		if known.Kind == o.kind {
+			return o.kind + " of " + o.apiVersion
+		}
+	}
+	return o.kind
+}
+
 // object decodes one object and keeps it.
 func (r *reader) object(o *object) error {
 	if o.kind == "" || o.apiVersion == "" {
@@ -130,7 +140,7 @@ func (r *reader) object(o *object) error {
 		return err
 	}
 	if decoded == nil || !r.result.Objects.Add(decoded) {
-		r.result.Ignored[o.kind]++
+		r.result.Ignored[o.ignoredAs()]++
 		return nil
 	}
 	if first, twice := r.seen[o.subject]; twice {

@@ -182,8 +182,8 @@ func TestStatusIsKept(t *testing.T) {
 
 func TestIgnored(t *testing.T) {
 	r := read(t, "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: b}\n---\n"+
-		"apiVersion: slipway.dev/v1alpha1\nkind: NodeClaim\nmetadata: {name: a}\n---\napiVersion: example.com/v1\nkind: Widget\nspec: {anything: 1}\n")
-	if diff := cmp.Diff(map[string]int{"Service": 2, "NodeClaim": 1, "Widget": 1}, r.Ignored); diff != "" {
+		"apiVersion: slipway.dev/v1alpha1\nkind: NodeClaim\nmetadata: {name: a}\n---\napiVersion: example.com/v1\nkind: Widget\nspec: {anything: 1}\n---\napiVersion: extensions/v1beta1\nkind: Deployment\n")
+	if diff := cmp.Diff(map[string]int{"Service": 2, "NodeClaim": 1, "Widget": 1, "Deployment of extensions/v1beta1": 1}, r.Ignored); diff != "" {
 		t.Errorf("ignored (-want +got):\n%s", diff)
 	}
 }
