@@ -36,13 +36,6 @@ type settler struct {
 	byClass map[int][]*cell
 	lots    map[lotKey]int
 	roomy   []bool // size × kind: some template of the kind has the resources
-	// reached holds what reach found.
-	reached map[reachKey][]int
-}
-
-type reachKey struct {
-	class int
-	rule  *rule
 }
 
 type lotKey struct {
@@ -52,7 +45,7 @@ type lotKey struct {
 
 // settle sorts the waiting pods into lots. Pods without an allowed cell stay in none.
 func (s *Space) settle() {
-	o := &settler{s, map[int][]*cell{}, map[lotKey]int{}, s.roomy(), map[reachKey][]int{}}
+	o := &settler{s, map[int][]*cell{}, map[lotKey]int{}, s.roomy()}
 	order := make([]int, len(s.shapes))
 	for i := range order {
 		order[i] = i
@@ -78,12 +71,14 @@ func (s *Space) settle() {
 	}
 }
 
-// rank puts first who others follow: the pods that choose most narrowly go before those
-// that are merely counted, and who wants company goes last.
+// rank puts first who others follow: the pods that keep others away go before those that
+// are merely counted, then those that spread around these; who wants company goes last.
 func (o *settler) rank(shape int) int {
 	c := o.classes[o.shapes[shape].class]
 	switch {
 	case c.company != nil:
+		return 3
+	case slices.ContainsFunc(c.owned, func(r int) bool { return o.rules[r].spread && o.rules[r].topology != host }):
 		return 2
 	case len(c.owned) > 0:
 		return 0
@@ -168,7 +163,7 @@ func (o *settler) allowed(c *class, id int, at *cell) bool {
 		}
 		d := at.domain(c, rule.topology)
 		if rule.spread {
-			if d < 0 || rule.counts[d]+one(rule.matches[id])-o.emptiest(c, id, rule) > rule.maxSkew {
+			if d < 0 || rule.counts[d]+one(rule.matches[id])-rule.emptiest() > rule.maxSkew {
 				return false
 			}
 		} else if d >= 0 && rule.placed[d] > 0 {
@@ -177,10 +172,14 @@ func (o *settler) allowed(c *class, id int, at *cell) bool {
 	}
 	for _, r := range c.matched {
 		rule := o.rules[r]
-		if rule.topology == host || rule.spread {
+		if rule.topology == host {
 			continue
 		}
-		if d := at.domain(c, rule.topology); d >= 0 && rule.carried[d] > 0 {
+		d := at.domain(c, rule.topology)
+		if d < 0 || rule.carried[d] == 0 {
+			continue
+		}
+		if !rule.spread || rule.counts[d]+1-rule.emptiest() > rule.maxSkew {
 			return false
 		}
 	}
@@ -200,39 +199,16 @@ func (co *company) allows(c *class, id int, at *cell) bool {
 	return met || !co.any && co.matches[id]
 }
 
-// emptiest returns the fewest matching pods in any domain the class could use: those of
-// the cluster that it counts, and those where it could buy a node.
-func (o *settler) emptiest(c *class, id int, rule *rule) int {
-	if len(o.reach(c, id, rule)) < rule.minDomains {
+// emptiest returns the fewest matching pods in any domain that a spread rule compares.
+func (r *rule) emptiest() int {
+	if len(r.domains) < r.minDomains {
 		return 0
 	}
 	least := math.MaxInt
-	for _, d := range o.reach(c, id, rule) {
-		least = min(least, rule.counts[d])
+	for _, d := range r.domains {
+		least = min(least, r.counts[d])
 	}
 	return least
-}
-
-// reach lists the domains that a spread rule compares for a class.
-func (o *settler) reach(c *class, id int, rule *rule) []int {
-	key := reachKey{id, rule}
-	if domains, ok := o.reached[key]; ok {
-		return domains
-	}
-	var domains []int
-	for _, candidate := range o.cellsOf(id) {
-		domains = append(domains, candidate.domain(c, rule.topology))
-	}
-	for d, known := range rule.known {
-		if known {
-			domains = append(domains, d)
-		}
-	}
-	slices.Sort(domains)
-	domains = slices.Compact(domains)
-	domains = slices.DeleteFunc(domains, func(d int) bool { return d < 0 })
-	o.reached[key] = domains
-	return domains
 }
 
 // count takes in that a pod of the class went to the cell.
@@ -251,7 +227,7 @@ func (o *settler) count(class int, at *cell) {
 		}
 	}
 	for _, r := range c.owned {
-		if rule := o.rules[r]; rule.topology != host && !rule.spread {
+		if rule := o.rules[r]; rule.topology != host {
 			if d := at.domain(c, rule.topology); d >= 0 {
 				rule.carried[d]++
 			}

@@ -25,6 +25,8 @@ type claims struct {
 	classes storagelisters.StorageClassLister
 	users   map[string]int   // waiting pods by claim
 	used    sets.Set[string] // by pods on nodes
+	// byOwner: pods without spread constraints are spread with those of the same owner.
+	byOwner bool
 	// waiting storage classes have volumes that wait for a claim.
 	waiting sets.Set[string]
 }
@@ -45,6 +47,7 @@ func (s *Space) newClaims() (*claims, error) {
 	c := &claims{
 		claims: core.PersistentVolumeClaims().Lister(), volumes: core.PersistentVolumes().Lister(),
 		classes: s.engine.informers.Storage().V1().StorageClasses().Lister(),
+		byOwner: s.engine.spreadsByDefault(),
 		users:   map[string]int{}, used: sets.New[string](), waiting: sets.New[string](),
 	}
 	for _, pod := range s.input.Pods {

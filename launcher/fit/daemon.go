@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/controller/daemon"
@@ -23,6 +24,7 @@ func daemonPods(log klog.Logger, node *corev1.Node, daemons []*appsv1.DaemonSet)
 		pod := daemon.NewPod(ds, node.Name)
 		pod.Name = fmt.Sprintf("%s-%d", ds.Name, i)
 		pod.UID = daemonUID(ds)
+		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ds, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))}
 		pods = append(pods, pod)
 	}
 	return pods
@@ -81,4 +83,9 @@ func (s *Space) apart(a, b int, k *kind) bool {
 		rule := s.rules[r]
 		return !rule.spread && rule.matches[b] && (rule.topology == host || k.domains[rule.topology] >= 0)
 	})
+}
+
+// farDaemon tells whether a class is a DaemonSet whose pods keep others away beyond their host.
+func (s *Space) farDaemon(c *class) bool {
+	return c.daemon && slices.ContainsFunc(c.owned, func(r int) bool { return s.rules[r].topology != host })
 }

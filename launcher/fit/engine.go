@@ -142,6 +142,14 @@ func (e *Engine) askedKeys() ([]string, error) {
 	return keys, nil
 }
 
+// spreadsByDefault tells whether the profile has hard constraints for pods without any.
+func (e *Engine) spreadsByDefault() bool {
+	return slices.ContainsFunc(e.profile.PluginConfig, func(c schedulerconfig.PluginConfig) bool {
+		args, ok := c.Args.(*schedulerconfig.PodTopologySpreadArgs)
+		return ok && slices.ContainsFunc(args.DefaultConstraints, func(c corev1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == corev1.DoNotSchedule })
+	})
+}
+
 // ignored tells whether NodeResourcesFit is told to leave an extended resource to an extender.
 func (e *Engine) ignored(name corev1.ResourceName) bool {
 	group, _, extended := strings.Cut(string(name), "/")

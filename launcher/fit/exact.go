@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+
 	"github.com/slipway-dev/slipway/launcher/pack"
 )
 
@@ -12,21 +14,40 @@ import (
 func (v *verifier) placeRest() {
 	shapes := slices.Clone(v.shapes)
 	slices.SortStableFunc(shapes, func(a, b *shape) int { return cmp.Compare(b.priority, a.priority) })
-	for progress := true; progress; { // a pod may fit once another has its place (affinity)
-		progress = false
-		for _, sh := range shapes {
-			for len(sh.waiting) > 0 && v.placeOne(sh) {
-				progress = true
-			}
+	for v.pass(shapes) || v.leniently(shapes) {
+		// A pod may fit once another has its place (affinity).
+	}
+}
+
+// pass tries to place every waiting pod and tells whether any found a place.
+func (v *verifier) pass(shapes []*shape) (progress bool) {
+	for _, sh := range shapes {
+		if v.lenient && v.classes[sh.class].skips(names.PodTopologySpread) {
+			continue
+		}
+		for len(sh.waiting) > 0 && v.placeOne(sh) {
+			progress = true
 		}
 	}
+	return progress
+}
+
+// leniently makes a pass without the domains that have no node yet: where nothing can be
+// bought there (limits, another constraint of the pod), they do not exist to the scheduler.
+func (v *verifier) leniently(shapes []*shape) bool {
+	v.lenient = true
+	defer func() { v.lenient = false }()
+	return v.pass(shapes)
 }
 
 // placeOne places the oldest waiting pod of a shape on a node of the plan, or buys one for it.
 func (v *verifier) placeOne(sh *shape) bool {
 	c := v.classes[sh.class]
 	state := v.refresh(sh.class)
-	if c.exact {
+	if v.lenient {
+		defer func() { v.states[sh.class] = nil }()
+	}
+	if c.exact || v.lenient {
 		v.prefilterAgain(state, c) // what it depends on may not be kept by PreFilter extensions
 	}
 	if state.rejected != "" {
@@ -40,6 +61,7 @@ func (v *verifier) placeOne(sh *shape) bool {
 	}
 	sh.waiting = sh.waiting[1:]
 	place.grown = true
+	v.noNewDomains = v.noNewDomains || v.lenient
 	return true
 }
 

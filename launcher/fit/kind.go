@@ -56,6 +56,10 @@ func (s *Space) sortIntoKinds() error {
 func newKind(log klog.Logger, t *Template, daemons []*appsv1.DaemonSet) *kind {
 	node := t.Node.DeepCopy()
 	node.Name = "template"
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	node.Labels[corev1.LabelHostname] = node.Name
 	k := &kind{pool: t.Pool, info: framework.NewNodeInfo(), overhead: corev1.ResourceList{}}
 	k.info.SetNode(node)
 	for _, pod := range daemonPods(log, node, daemons) {

@@ -37,6 +37,16 @@ func (l *lister) add(n *framework.NodeInfo) {
 	l.byName[n.Node().Name] = n
 }
 
+// show lists only the given nodes until it is told to restore the others.
+func (l *lister) show(nodes []*framework.NodeInfo) (restore func()) {
+	had := *l
+	l.reset()
+	for _, n := range nodes {
+		l.add(n)
+	}
+	return func() { *l = had }
+}
+
 // remove takes a node back; the latest ones are found first.
 func (l *lister) remove(n *framework.NodeInfo) {
 	for i, have := range slices.Backward(l.nodes) {

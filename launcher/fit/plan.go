@@ -72,6 +72,8 @@ func (e *Engine) Plan(ctx context.Context, in Input) (*Plan, error) {
 	plan.Refused = v.run()
 	v.dropEmpty()
 	v.placeRest()
+	plan.Refused += v.keepGood()
+	v.dropEmpty()
 	v.report(plan)
 	lap(&plan.Took.Verify)
 	return plan, nil
@@ -79,6 +81,7 @@ func (e *Engine) Plan(ctx context.Context, in Input) (*Plan, error) {
 
 // report sums up what was placed where.
 func (v *verifier) report(plan *Plan) {
+	fixed := v.noNewDomains || slices.ContainsFunc(v.classes, v.farDaemon)
 	for _, p := range v.places {
 		switch {
 		case p.room:
@@ -89,7 +92,9 @@ func (v *verifier) report(plan *Plan) {
 		case p.grown:
 			p.templates = v.choices(p.templates[0], v.used(p))
 		}
-		others := slices.DeleteFunc(slices.Clone(p.templates[1:]), func(t int) bool { return !v.attaches(t, p.pods) })
+		others := slices.DeleteFunc(slices.Clone(p.templates[1:]), func(t int) bool {
+			return !v.attaches(t, p.pods) || fixed && v.kindOf[t] != v.kindOf[p.templates[0]]
+		})
 		p.templates = append(p.templates[:1:1], others...)
 		plan.Nodes = append(plan.Nodes, Planned{p.templates, p.pods, listOf(p.info)})
 		plan.Price += v.input.Templates[p.templates[0]].Price

@@ -29,7 +29,7 @@ type rule struct {
 	maxSkew, minDomains int
 	matches             []bool // by class
 	counts              []int  // spread only: matching pods by domain, of the cluster and of the plan
-	known               []bool // spread only: domains that the cluster has nodes in
+	domains             []int  // spread only: those that it compares
 	placed              []int  // matching pods of the plan by domain
 	carried             []int  // pods of the plan that carry the rule, by domain
 	// crowd counts the cluster's matching pods by host; spread over hosts only.
@@ -66,6 +66,8 @@ type constraints struct {
 	// topologies whose domain has to be chosen for a pod of the class before it is packed.
 	topologies []int
 	ports      bool // asks for host ports
+	// domains, by spread constraint, in which nodes to be bought would be compared.
+	domains [][]string
 }
 
 // hostRule is a rule about hosts from a carrier's view: where it is, at most bound pods
@@ -182,7 +184,8 @@ func (b *ruleBook) addSpread(c *class) error {
 	if !ok {
 		return fmt.Errorf("%s left a state that is not known here", names.PodTopologySpread)
 	}
-	counts := state.counts
+	counts, counted := state.counts, state.counted(c.sample)
+	c.domains = b.space.domainsOf(c, len(counts), counted)
 	for i := range counts {
 		p, key := state.constraints.Index(i), state.key(i)
 		selector, ok := p.FieldByName("Selector").Interface().(labels.Selector)
@@ -190,11 +193,7 @@ func (b *ruleBook) addSpread(c *class) error {
 			return fmt.Errorf("%s: Selector is a %s", names.PodTopologySpread, p.FieldByName("Selector").Type())
 		}
 		skew, minDomains := int(p.FieldByName("MaxSkew").Int()), int(p.FieldByName("MinDomains").Int())
-		signature := fmt.Sprintf("spread %s %s %q %d %d %s %s", c.sample.Namespace, key, selector, skew, minDomains,
-			p.FieldByName("NodeAffinityPolicy"), p.FieldByName("NodeTaintsPolicy"))
-		if required := requiredAffinity(c.sample.Spec.Affinity); len(c.sample.Spec.NodeSelector) > 0 || required != nil && required.NodeAffinity != nil {
-			signature += fmt.Sprint(c.sample.Spec.NodeSelector, required) // what it counts depends on the nodes it may use
-		}
+		signature := fmt.Sprintf("spread %s %s %q %d %d %s", c.sample.Namespace, key, selector, skew, minDomains, counted)
 		t := b.topology(key)
 		r := b.rule(signature, func() *rule {
 			made := &rule{topology: t, spread: true, maxSkew: skew, minDomains: minDomains}
@@ -205,9 +204,13 @@ func (b *ruleBook) addSpread(c *class) error {
 				made.crowd = counts[i]
 			} else {
 				made.counts = b.space.topologies[t].fill(counts[i])
-				made.known = make([]bool, len(made.counts))
 				for v := range counts[i] {
-					made.known[b.space.topologies[t].values[v]] = true
+					made.domains = append(made.domains, b.space.topologies[t].values[v])
+				}
+				for _, v := range c.domains[i] {
+					if d := b.space.topologies[t].values[v]; !slices.Contains(made.domains, d) {
+						made.domains = append(made.domains, d)
+					}
 				}
 			}
 			return made

@@ -62,6 +62,9 @@ func (c *claims) key(pod *corev1.Pod, withRequests bool) (string, error) {
 		reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
 	}
 	c.reduceVolumes(&reduced, pod)
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && c.byOwner && len(pod.Spec.TopologySpreadConstraints) == 0 {
+		reduced.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name}}
+	}
 	if reduced.Spec.Affinity == nil && len(pod.Spec.TopologySpreadConstraints) == 0 && hasAny(pod.Labels, perPodLabels) {
 		reduced.Labels = maps.Clone(pod.Labels)
 		for _, l := range perPodLabels {

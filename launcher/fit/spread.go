@@ -1,11 +1,15 @@
 package fit
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
 
@@ -32,6 +36,18 @@ func (s spreadState) key(i int) string {
 	return s.constraints.Index(i).FieldByName("TopologyKey").String()
 }
 
+func (s spreadState) maxSkew(i int) int {
+	return int(s.constraints.Index(i).FieldByName("MaxSkew").Int())
+}
+
+// least returns the number of matching pods in the emptiest domain (minMatchNum there).
+func (s spreadState) least(i int) int {
+	if len(s.counts[i]) < int(s.constraints.Index(i).FieldByName("MinDomains").Int()) {
+		return 0
+	}
+	return int(s.paths.Index(i).Elem().Index(0).FieldByName("MatchNum").Int())
+}
+
 // widen adds the domains in which a class could be bought a node. Without them a zone that
 // has no node yet does not exist to PodTopologySpread.
 func (v *verifier) widen(state fwk.CycleState, c *class) {
@@ -40,14 +56,52 @@ func (v *verifier) widen(state fwk.CycleState, c *class) {
 		return
 	}
 	for i, byValue := range s.counts {
-		key := s.key(i)
-		for k, fits := range c.fits {
-			if value, ok := v.kinds[k].info.Node().Labels[key]; ok && fits && key != corev1.LabelHostname {
-				byValue[value] += 0
-			}
+		for _, value := range c.domains[i] {
+			byValue[value] += 0
 		}
 	}
 	recount(state)
+}
+
+// counted describes which nodes the constraints of a pod compare.
+func (s spreadState) counted(pod *corev1.Pod) string {
+	var b strings.Builder
+	for i := range s.counts {
+		c := s.constraints.Index(i)
+		fmt.Fprint(&b, s.key(i), c.FieldByName("NodeAffinityPolicy"), c.FieldByName("NodeTaintsPolicy"), " ")
+	}
+	fmt.Fprint(&b, pod.Spec.NodeSelector, pod.Spec.Tolerations)
+	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil {
+		fmt.Fprint(&b, a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+	}
+	return b.String()
+}
+
+// domainsOf asks PodTopologySpread in which domains it would compare nodes to be bought: also
+// in such where the pods may not run for reasons it does not know, volumes among them.
+func (s *Space) domainsOf(c *class, constraints int, counted string) [][]string {
+	domains, ok := s.domains[counted]
+	if ok {
+		return domains
+	}
+	domains = make([][]string, constraints)
+	infos := make([]*framework.NodeInfo, len(s.kinds))
+	for i, k := range s.kinds {
+		infos[i] = k.info
+	}
+	restore := s.engine.lister.show(infos)
+	defer restore()
+	if state, _, rejected := s.prefilter(c); rejected == "" {
+		if found, ok := spreadOf(state); ok {
+			for i, byValue := range found.counts {
+				if found.key(i) != corev1.LabelHostname {
+					domains[i] = slices.Sorted(maps.Keys(byValue))
+				}
+			}
+		}
+	}
+	s.domains[counted] = domains
+	return domains
 }
 
 // recount finds the emptiest domain, which PodTopologySpread keeps only for the two

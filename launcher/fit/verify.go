@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
@@ -29,10 +30,14 @@ type verifier struct {
 	places   []*place
 	seats    [][]seat // by lot: where its pods are to go
 	log      []placed
-	states   []*replay // by class
-	daemons  []bool    // classes of DaemonSets that matter to others
-	reserved []func()  // gives volumes back
-	bought   int       // nodes so far, those that were taken back included
+	states   []*replay            // by class
+	daemons  []bool               // classes of DaemonSets that matter to others
+	reserved map[types.UID]func() // gives a pod's volumes back
+	// lenient spreads pods over the domains that have nodes, not over those that could.
+	lenient bool
+	// noNewDomains: pods have places that a node elsewhere would spoil.
+	noNewDomains bool
+	bought       int // nodes so far, those that were taken back included
 }
 
 // seat is a number of places on one node.
@@ -46,6 +51,7 @@ type placed struct {
 	class int
 	info  fwk.PodInfo
 	place *place
+	shape *shape // nil for a DaemonSet's
 }
 
 // replay is a class's PreFilter state while pods are placed.
@@ -57,7 +63,7 @@ type replay struct {
 }
 
 func newVerifier(s *Space) *verifier {
-	v := &verifier{Space: s, seats: make([][]seat, len(s.lots)), states: make([]*replay, len(s.classes)), daemons: make([]bool, len(s.classes))}
+	v := &verifier{Space: s, seats: make([][]seat, len(s.lots)), states: make([]*replay, len(s.classes)), daemons: make([]bool, len(s.classes)), reserved: map[types.UID]func(){}}
 	for d, daemon := range s.classes {
 		for c := range s.classes {
 			v.daemons[d] = v.daemons[d] || daemon.daemon && v.watches(c, d)
@@ -99,7 +105,7 @@ func (v *verifier) buy(templates []int) *place {
 	v.places = append(v.places, p)
 	for i, d := range kind.daemons {
 		if v.daemons[d] {
-			v.log = append(v.log, placed{d, kind.info.Pods[i], p})
+			v.log = append(v.log, placed{d, kind.info.Pods[i], p, nil})
 		}
 	}
 	return p
@@ -202,7 +208,7 @@ func (v *verifier) accept(t try) bool {
 	info.Pod = t.pod
 	t.place.info.AddPodInfo(&info)
 	t.place.pods = append(t.place.pods, t.pod)
-	v.log = append(v.log, placed{c, &info, t.place})
+	v.log = append(v.log, placed{c, &info, t.place, t.shape})
 	return true
 }
 
@@ -214,7 +220,7 @@ func (v *verifier) reserve(state fwk.CycleState, t try) bool {
 		t.shape.refusal = status.Message()
 		return false
 	}
-	v.reserved = append(v.reserved, func() { v.engine.framework.RunReservePluginsUnreserve(v.ctx, state, t.pod, node) })
+	v.reserved[t.pod.UID] = func() { v.engine.framework.RunReservePluginsUnreserve(v.ctx, state, t.pod, node) }
 	return true
 }
 
@@ -290,7 +296,9 @@ func (v *verifier) begin(id int) *replay {
 // prefilterAgain makes the state anew from the nodes as they are now.
 func (v *verifier) prefilterAgain(r *replay, c *class) {
 	r.state, _, r.rejected = v.prefilter(c)
-	v.widen(r.state, c)
+	if !v.lenient {
+		v.widen(r.state, c)
+	}
 	r.upTo = len(v.log)
 }
 
