@@ -64,6 +64,7 @@ type Space struct {
 	topologies []*topology
 	rules      []*rule
 	companies  []*company
+	domains    map[string][][]string // what domainsOf found
 
 	lots     []lot
 	runs     []run
@@ -75,7 +76,7 @@ type Space struct {
 
 // newSpace sets up the simulation.
 func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
-	s := &Space{ctx: ctx, engine: e, input: in}
+	s := &Space{ctx: ctx, engine: e, input: in, domains: map[string][][]string{}}
 	e.lister.reset()
 	for _, n := range in.Nodes {
 		e.lister.add(n)
