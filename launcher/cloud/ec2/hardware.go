@@ -30,13 +30,6 @@ type Hardware struct {
 	Current    bool   // AWS calls it a current generation
 }
 
-// Type returns the hardware as a node with a root volume of that size, and the kubelet as
-// its image has it, would be.
-func (h Hardware) Type(rootGiB int64, offerings []offering.Offering) offering.Type {
-	t, _ := h.typeWith(rootGiB, kubeletSettings{}, offerings)
-	return t
-}
-
 // TypeFor returns the hardware as a node of the class would be, where the image is not
 // known: AL2023's. A nil class stands for the defaults. It returns false where the class
 // reserves more than there is, and fails where its settings cannot be read.
@@ -45,7 +38,7 @@ func (h Hardware) TypeFor(class *v1alpha1.EC2NodeClass, offerings []offering.Off
 	if err != nil {
 		return offering.Type{}, false, fmt.Errorf("class %q: %w", nameOf(class), err)
 	}
-	t, ok := h.typeWith(RootGiB(class), k, offerings)
+	t, ok := h.typeWith(rootGiB(specOf(class), image{rootDevice: al2023RootDevice}), k, offerings)
 	return t, ok, nil
 }
 
@@ -55,12 +48,6 @@ func (h Hardware) typeWith(rootGiB int64, k kubeletSettings, offerings []offerin
 		Name: h.Name, Labels: h.labels(), Current: h.Current,
 		Capacity: n.capacity, Allocatable: n.allocatable, Offerings: offerings,
 	}, ok
-}
-
-// RootGiB returns the size of the root volume of the class's nodes where the image is not
-// known: AL2023's. A nil class stands for the defaults.
-func RootGiB(class *v1alpha1.EC2NodeClass) int64 {
-	return rootGiB(specOf(class), image{rootDevice: al2023RootDevice})
 }
 
 // RunsAL2023 leaves out Xen types that AWS calls a previous generation, and a1, whose
