@@ -56,6 +56,12 @@ test: ## run every test under the race detector
 bench-pack: ## measure fit and pack: time, allocations, price over its lower bound (COUNT=6 for benchstat)
 	go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),1) ./launcher/pack ./launcher/fit
 
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## hold plans for random clusters against the real scheduler (FUZZTIME=60s)
+	go test ./launcher/fit -run '^$$' -fuzz '^FuzzPlan$$' -fuzztime $(FUZZTIME)
+
 .PHONY: lint
 lint: $(TOOLS)/.lint $(TOOLS)/.buf ## run the linters
 	$(TOOLS)/golangci-lint run ./...

@@ -85,7 +85,8 @@ func (s *Space) apart(a, b int, k *kind) bool {
 	})
 }
 
-// farDaemon tells whether a class is a DaemonSet whose pods keep others away beyond their host.
+// farDaemon tells whether a class is a DaemonSet whose pods matter to pods beyond their host.
 func (s *Space) farDaemon(c *class) bool {
-	return c.daemon && slices.ContainsFunc(c.owned, func(r int) bool { return s.rules[r].topology != host })
+	far := func(r int) bool { return s.rules[r].topology != host }
+	return c.daemon && (slices.ContainsFunc(c.owned, far) || slices.ContainsFunc(c.matched, far) || len(c.topologies) > 0)
 }

@@ -1,0 +1,49 @@
+package fit_test
+
+import (
+	"os"
+	"strconv"
+	"testing"
+)
+
+// missable is the share of pods that may stay without a place the scheduler has for them.
+// Pods are placed one after the other and taken back at most a few times, so where spread
+// constraints of several owners count the same pods, a pod may lose its place to another.
+const missable = 0.001
+
+// TestScheduler holds the plans for random clusters against the real scheduler. It fails
+// with the smallest such cluster whose plan the scheduler cannot follow.
+func TestScheduler(t *testing.T) {
+	seeds := 400
+	if n, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil {
+		seeds = n
+	}
+	w := &worlds{t, map[int]*world{}}
+	var sum tally
+	for seed := range uint64(seeds) {
+		s := generate(seed)
+		v := w.try(s)
+		sum.add(s, v)
+		if len(v.wrong) > 0 {
+			report(t, w, s, v)
+		}
+	}
+	t.Log(sum.String())
+	if float64(sum.missed) > missable*float64(sum.pods) {
+		t.Errorf("%d of %d pods have no place, although the scheduler has one", sum.missed, sum.pods)
+	}
+}
+
+// FuzzPlan looks for clusters whose plan the scheduler cannot follow.
+func FuzzPlan(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(seed)
+	}
+	w := &worlds{f, map[int]*world{}}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		s := generate(seed)
+		if v := w.try(s); len(v.wrong) > 0 {
+			report(t, w, s, v)
+		}
+	})
+}
