@@ -58,6 +58,7 @@ func (e *Engine) Plan(ctx context.Context, in Input) (*Plan, error) {
 		now := time.Now()
 		*d, start = now.Sub(start), now
 	}
+	in, order := in.sorted()
 	s, err := e.newSpace(ctx, in)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func (e *Engine) Plan(ctx context.Context, in Input) (*Plan, error) {
 	plan.Refused += v.keepGood()
 	v.dropEmpty()
 	v.report(plan)
+	plan.restore(order)
 	lap(&plan.Took.Verify)
 	return plan, nil
 }

@@ -37,7 +37,7 @@ func (v *verifier) keepGood() (refused int) {
 func (v *verifier) bad() map[int]bool {
 	byClass := make([][]int, len(v.classes))
 	for i, p := range v.log {
-		if c := v.classes[p.class]; p.shape != nil && (!c.skips(names.PodTopologySpread) || len(c.info.RequiredAffinityTerms) > 0 || v.daemonKeepsAway(p.class)) {
+		if c := v.classes[p.class]; p.shape != nil && (!c.skips(names.PodTopologySpread) || c.wants != "" || v.daemonKeepsAway(p.class)) {
 			byClass[p.class] = append(byClass[p.class], i)
 		}
 	}
@@ -90,37 +90,61 @@ func (v *verifier) uneven(state fwk.CycleState, log []int) (bad []int) {
 	return bad
 }
 
-// lonely lists the pods of a class that do not have the company they need.
+// lonely lists the pods of a class that would not have the company they need, or meet a
+// DaemonSet's pod, if those with the same wishes in their domain came last of all.
 func (v *verifier) lonely(id int, state fwk.CycleState, log []int) (bad []int) {
-	c := v.classes[id]
-	away := v.daemonKeepsAway(id)
-	if len(c.info.RequiredAffinityTerms) == 0 && !away || state.GetSkipFilterPlugins().Has(names.InterPodAffinity) {
+	c, away := v.classes[id], v.daemonKeepsAway(id)
+	if c.wants == "" && !away || state.GetSkipFilterPlugins().Has(names.InterPodAffinity) {
 		return nil
 	}
 	state = state.Clone()
 	state.SetSkipFilterPlugins(v.engine.filters.Clone().Delete(names.InterPodAffinity))
+	domain := func(p placed) string {
+		labels := p.place.info.Node().Labels
+		var b strings.Builder
+		for _, t := range c.info.RequiredAffinityTerms {
+			b.WriteString(labels[t.TopologyKey] + "\x00")
+		}
+		if away {
+			b.WriteString(p.place.info.Node().Name)
+		}
+		return b.String()
+	}
+	alike := map[string][]placed{}
+	for _, p := range v.log {
+		if p.shape != nil && c.wants != "" && v.classes[p.class].wants == c.wants {
+			alike[domain(p)] = append(alike[domain(p)], p)
+		}
+	}
 	known := map[string]bool{}
 	for _, l := range log {
 		p := v.log[l]
-		var domains strings.Builder
-		for _, t := range c.info.RequiredAffinityTerms {
-			domains.WriteString(p.place.info.Node().Labels[t.TopologyKey] + "\x00")
-		}
-		if away {
-			domains.WriteString(p.place.info.Node().Name)
-		}
-		good, ok := known[domains.String()]
+		d := domain(p)
+		good, ok := known[d]
 		if !ok {
-			v.engine.framework.RunPreFilterExtensionRemovePod(v.ctx, state, c.sample, p.info, p.place.info)
-			good = v.engine.framework.RunFilterPlugins(v.ctx, state, c.sample, p.place.info).IsSuccess()
-			v.engine.framework.RunPreFilterExtensionAddPod(v.ctx, state, c.sample, p.info, p.place.info)
-			known[domains.String()] = good
+			good = v.fitsWithout(state, c, p, alike[d])
+			known[d] = good
 		}
 		if !good {
 			bad = append(bad, l)
 		}
 	}
 	return bad
+}
+
+// fitsWithout tells whether the plugins want a pod where it is, without itself or the others.
+func (v *verifier) fitsWithout(state fwk.CycleState, c *class, p placed, others []placed) bool {
+	if len(others) == 0 {
+		others = []placed{p}
+	}
+	for _, o := range others {
+		v.engine.framework.RunPreFilterExtensionRemovePod(v.ctx, state, c.sample, o.info, o.place.info)
+	}
+	good := v.engine.framework.RunFilterPlugins(v.ctx, state, c.sample, p.place.info).IsSuccess()
+	for _, o := range others {
+		v.engine.framework.RunPreFilterExtensionAddPod(v.ctx, state, c.sample, o.info, o.place.info)
+	}
+	return good
 }
 
 // daemonKeepsAway tells whether a DaemonSet's pod, which comes with some node, and a class

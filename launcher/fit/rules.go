@@ -60,6 +60,7 @@ type constraints struct {
 	owned   []int // rules its pods carry
 	matched []int // rules that count its pods
 	company *company
+	wants   string // the company's signature, also where no company stands for it
 	// hostOwned and hostMatched are those of owned and matched that are about hosts.
 	hostOwned   []hostRule
 	hostMatched []int
@@ -267,9 +268,8 @@ func (b *ruleBook) addAffinity(c *class) error {
 
 func (b *ruleBook) addCompany(c *class, existing map[domain]int) {
 	terms := c.info.RequiredAffinityTerms
-	signature := ""
 	for _, term := range terms {
-		signature += b.signature(term) + ";"
+		c.wants += b.signature(term) + ";"
 		if term.TopologyKey == corev1.LabelHostname {
 			c.exact = true // who meets whom on one node is the plan's own choice
 		}
@@ -277,7 +277,7 @@ func (b *ruleBook) addCompany(c *class, existing map[domain]int) {
 	if c.exact {
 		return
 	}
-	if c.company = b.company[signature]; c.company != nil {
+	if c.company = b.company[c.wants]; c.company != nil {
 		return
 	}
 	co := &company{any: len(existing) > 0}
@@ -295,7 +295,7 @@ func (b *ruleBook) addCompany(c *class, existing map[domain]int) {
 	co.matches = b.matching(func(p *corev1.Pod, ns labels.Set) bool {
 		return !slices.ContainsFunc(terms, func(t fwk.AffinityTerm) bool { return !b.termMatches(t)(p, ns) })
 	})
-	b.company[signature], c.company = co, co
+	b.company[c.wants], c.company = co, co
 }
 
 func (b *ruleBook) signature(t fwk.AffinityTerm) string {

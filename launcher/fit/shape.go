@@ -158,20 +158,18 @@ type shapeKey struct {
 // sortIntoShapes makes the classes and the shapes of the waiting pods.
 func (s *Space) sortIntoShapes() error {
 	o := sorter{s, map[string]int{}, map[shapeKey]*shape{}, map[string]int{}}
-	var alike [][]*corev1.Pod // by key, in the order of first appearance
-	byKey := map[string]int{}
+	byKey := map[string][]*corev1.Pod{}
 	for _, pod := range s.input.Pods {
 		raw, err := s.claims.key(pod, true)
 		if err != nil {
 			return err
 		}
-		i, ok := byKey[raw]
-		if !ok {
-			i = len(alike)
-			byKey[raw] = i
-			alike = append(alike, nil)
-		}
-		alike[i] = append(alike[i], pod)
+		byKey[raw] = append(byKey[raw], pod)
+	}
+	// Who comes first must not decide what is bought: the keys give an order that is always the same.
+	var alike [][]*corev1.Pod
+	for _, raw := range slices.Sorted(maps.Keys(byKey)) {
+		alike = append(alike, byKey[raw])
 	}
 	s.resources = resources{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, corev1.ResourcePods}
 	amounts := make([]corev1.ResourceList, len(alike))
