@@ -321,13 +321,13 @@ func TestRoomToSpare(t *testing.T) {
 	l.planned(result{claims: []*v1alpha1.NodeClaim{claim}})
 	l.release([]Release{{Pod: "b", Claim: "c1", Reason: "displaced"}})
 	l.reserve([]*corev1.Pod{b})
-	grown := claim.DeepCopy()
-	grown.Status.Added = []v1alpha1.ReservedPod{{UID: "b", Namespace: "default", Name: "b"}}
-	l.planned(result{grown: []*v1alpha1.NodeClaim{grown}})
+	added := claim.DeepCopy()
+	added.Status.Added = []v1alpha1.ReservedPod{{UID: "b", Namespace: "default", Name: "b"}}
+	l.planned(result{grown: []grown{{added, []*corev1.Pod{b}}}})
 	if e := l.pods["b"]; e.Phase != Planned || e.Claim != "c1" {
 		t.Fatalf("pod b is %s on %q", e.Phase, e.Claim)
 	}
-	gone := grown.DeepCopy()
+	gone := added.DeepCopy()
 	gone.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 	l.observe(event{claim: gone})
 	for _, uid := range []types.UID{"a", "b"} {

@@ -3,6 +3,10 @@ package allocate
 import (
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
 // submit queues work for the planner.
@@ -25,12 +29,18 @@ func (l *loop) planned(r result) {
 			"price", dollars(first.Price.AsApproximateFloat64()), "offerings", len(claim.Spec.Offerings))
 		l.cancelIfUnneeded(l.claims[claim.Name], "its pods went away while it was planned")
 	}
-	for _, claim := range r.grown {
+	for _, g := range r.grown {
+		claim := g.claim
 		if l.ended.Has(claim.UID) {
 			continue // its pods wait as before
 		}
-		for _, added := range claim.Status.Added {
-			l.released[claim.Name].Delete(added.UID) // who gave room back may get it again
+		for _, pod := range g.pods {
+			if e := l.pods[pod.UID]; e != nil && e.Phase == Waiting {
+				l.released[claim.Name].Delete(pod.UID) // who gave room back may get it again
+			}
+		}
+		if known := l.claims[claim.Name]; known != nil && newer(known, claim) {
+			claim = known // an informer was faster
 		}
 		l.claimSeen(claim)
 		l.log.Info("room to spare reserved", "nodeclaim", claim.Name, "pods", len(claim.HeldPods()))
@@ -57,6 +67,12 @@ func (l *loop) planned(r result) {
 		l.reconsider(why)
 	}
 	l.reopen(now)
+}
+
+// newer tells whether version a of a claim is known to be newer than b.
+func newer(a, b *v1alpha1.NodeClaim) bool {
+	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+	return err == nil && order > 0
 }
 
 // reopen opens the next batch for pods that came while the planner was at work.

@@ -3,6 +3,7 @@ package allocate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -48,12 +49,18 @@ type releasedPods struct {
 // result is what became of a batch.
 type result struct {
 	claims   []*v1alpha1.NodeClaim // that were written
-	grown    []*v1alpha1.NodeClaim // that were given more pods
+	grown    []grown               // claims that were given more pods
 	unplaced []fit.Unplaced
 	// failed pods were planned for, but the plan could not be made or written.
 	failed map[types.UID]string
 	// gone pods were deleted before they were planned for.
 	gone []types.UID
+}
+
+// grown is a claim as it was written, and the pods that it was given.
+type grown struct {
+	claim *v1alpha1.NodeClaim
+	pods  []*corev1.Pod
 }
 
 const (
@@ -101,7 +108,14 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 	for _, pod := range b.pods {
 		byScheduler[pod.Spec.SchedulerName] = append(byScheduler[pod.Spec.SchedulerName], pod)
 	}
-	for name, pods := range byScheduler {
+	for _, name := range slices.Sorted(maps.Keys(byScheduler)) {
+		pods := byScheduler[name]
+		if p.cfg.Engines[name] == nil { // reserved for by an earlier leader, whose configuration knew it
+			for _, pod := range pods {
+				r.unplaced = append(r.unplaced, fit.Unplaced{Pod: pod, Reasons: []string{unknownScheduler(name)}})
+			}
+			continue
+		}
 		view, plan, err := p.decide(ctx, p.cfg.Engines[name], pods, b)
 		if err != nil {
 			p.log.Error(err, "planning failed", "pods", len(pods))
@@ -122,7 +136,7 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 // decide makes the plan for pods of one scheduler.
 func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) (*view, *fit.Plan, error) {
 	start := time.Now()
-	view, err := p.look(ctx, b.claims, b.leaving)
+	view, err := p.look(ctx, pods, b.claims, b.leaving)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -196,12 +210,12 @@ func (p *planner) write(ctx context.Context, claims []*v1alpha1.NodeClaim, faile
 
 // addTo records on claims in flight the pods that get their room to spare; the pods of
 // those that cannot be written have failed.
-func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, failed map[types.UID]string) []*v1alpha1.NodeClaim {
-	var grown []*v1alpha1.NodeClaim
+func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, failed map[types.UID]string) []grown {
+	var added []grown
 	for _, r := range reused {
 		claim, err := p.add(ctx, v.rooms[r.Node].Name, r.Pods)
 		if err == nil {
-			grown = append(grown, claim)
+			added = append(added, grown{claim, r.Pods})
 			continue
 		}
 		p.log.Error(err, "reserve room to spare", "nodeclaim", v.rooms[r.Node].Name, "pods", len(r.Pods))
@@ -209,7 +223,7 @@ func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, faile
 			failed[pod.UID] = "room to spare could not be reserved: " + err.Error()
 		}
 	}
-	return grown
+	return added
 }
 
 func (p *planner) add(ctx context.Context, name string, pods []*corev1.Pod) (*v1alpha1.NodeClaim, error) {
@@ -247,12 +261,12 @@ func (p *planner) update(ctx context.Context, name string, change func(*v1alpha1
 }
 
 // replace puts the new versions of some claims in the place of the old ones.
-func replace(claims, by []*v1alpha1.NodeClaim) []*v1alpha1.NodeClaim {
+func replace(claims []*v1alpha1.NodeClaim, by []grown) []*v1alpha1.NodeClaim {
 	replaced := slices.Clone(claims)
 	for i, c := range replaced {
 		for _, n := range by {
-			if n.Name == c.Name {
-				replaced[i] = n
+			if n.claim.Name == c.Name {
+				replaced[i] = n.claim
 			}
 		}
 	}

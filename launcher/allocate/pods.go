@@ -25,7 +25,7 @@ func (l *loop) reserve(pods []*corev1.Pod) []Verdict {
 			e.pod = pod
 			l.tell(e) // the scheduler asks because it does not know
 		case l.cfg.Engines[pod.Spec.SchedulerName] == nil:
-			v.Code, v.Reason = Refused, fmt.Sprintf("scheduler %q is not in the launcher's scheduler configuration", pod.Spec.SchedulerName)
+			v.Code, v.Reason = Refused, unknownScheduler(pod.Spec.SchedulerName)
 		case !cluster.IsWaiting(pod):
 			v.Code, v.Reason = Refused, "the pod is bound, finished or being deleted"
 		case len(l.pods) >= l.cfg.MaxWaiting:
@@ -36,6 +36,10 @@ func (l *loop) reserve(pods []*corev1.Pod) []Verdict {
 		verdicts = append(verdicts, v)
 	}
 	return verdicts
+}
+
+func unknownScheduler(name string) string {
+	return fmt.Sprintf("scheduler %q is not in the launcher's scheduler configuration", name)
 }
 
 func (l *loop) add(pod *corev1.Pod, now time.Time) {

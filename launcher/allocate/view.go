@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -37,8 +38,8 @@ type view struct {
 	variety map[string]fit.Variety
 }
 
-// look gathers what exists, what is on its way and what may be bought.
-func (p *planner) look(ctx context.Context, claims, leaving []*v1alpha1.NodeClaim) (*view, error) {
+// look gathers what exists, what is on its way and what may be bought for the pods.
+func (p *planner) look(ctx context.Context, pods []*corev1.Pod, claims, leaving []*v1alpha1.NodeClaim) (*view, error) {
 	v := &view{types: map[string]offering.Type{}, rooms: map[string]*v1alpha1.NodeClaim{}, variety: map[string]fit.Variety{}}
 	var pools v1alpha1.NodePoolList
 	if err := p.cfg.Client.List(ctx, &pools); err != nil {
@@ -62,7 +63,11 @@ func (p *planner) look(ctx context.Context, claims, leaving []*v1alpha1.NodeClai
 	for i := range daemonSets.Items {
 		v.daemonSets = append(v.daemonSets, &daemonSets.Items[i])
 	}
-	return v, p.addNodes(ctx, v, claims)
+	planned := sets.New[types.UID]()
+	for _, pod := range pods {
+		planned.Insert(pod.UID)
+	}
+	return v, p.addNodes(ctx, v, claims, planned)
 }
 
 // addPool adds the templates of a pool's available offerings, or says why it has none.
@@ -123,17 +128,21 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 }
 
 // addNodes adds what exists and what is on its way, each with the pods reserved for it.
-func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.NodeClaim) error {
+// Pods that are planned for hold no place, whatever a claim says that does not know of
+// their release yet. A claim whose node was ready once is not on its way: where the node
+// is missing, it is gone.
+func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.NodeClaim, planned sets.Set[types.UID]) error {
 	infos, err := cluster.NodeInfos(ctx, p.cfg.Client)
 	if err != nil {
 		return err
 	}
 	for _, claim := range claims {
 		info := infos[claim.Status.NodeName]
-		if info == nil || !meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInitialized) {
+		initialized := meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInitialized)
+		if info == nil || !initialized {
 			info = v.inFlight(claim, info)
 			infos[cmp.Or(claim.Status.NodeName, info.Node().Name)] = info
-			if claim.Status.InstanceType != "" {
+			if claim.Status.InstanceType != "" && !initialized {
 				v.rooms[info.Node().Name] = claim
 			}
 		}
@@ -142,6 +151,9 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 			return err
 		}
 		for _, r := range open {
+			if planned.Has(r.UID) {
+				continue
+			}
 			var pod corev1.Pod
 			if err := p.cfg.Client.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, &pod); client.IgnoreNotFound(err) != nil {
 				return err

@@ -1,0 +1,125 @@
+package allocate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+)
+
+// launched is a claim whose node is yet to come.
+func launched(name string, pods ...string) *v1alpha1.NodeClaim {
+	c := claimFor(name, pods...)
+	c.UID, c.ResourceVersion = types.UID(name), "5"
+	c.Status.InstanceType, c.Status.InstanceID, c.Status.NodeName, c.Status.Zone = "t3.medium", "i-1", "node-"+name, "a"
+	c.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
+	return c
+}
+
+func initialized(c *v1alpha1.NodeClaim) *v1alpha1.NodeClaim {
+	c = c.DeepCopy()
+	meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionInitialized, Status: metav1.ConditionTrue, Reason: "Initialized"})
+	return c
+}
+
+func giving(c *v1alpha1.NodeClaim, version string, pods ...string) *v1alpha1.NodeClaim {
+	c = c.DeepCopy()
+	c.ResourceVersion = version
+	for _, p := range pods {
+		c.Status.Added = append(c.Status.Added, v1alpha1.ReservedPod{UID: types.UID(p), Namespace: "default", Name: p})
+	}
+	return c
+}
+
+// TestNodeIsReadyBeforePlanIsHeard: what the planner wrote is no news by the time it is
+// heard of. A node that is ready stays so.
+func TestNodeIsReadyBeforePlanIsHeard(t *testing.T) {
+	l := newLoop(t, waiting("a"), waiting("b"))
+	claim := launched("c", "a")
+	l.observe(event{claim: claim})
+	l.reserve([]*corev1.Pod{waiting("b")})
+	l.plan("test")
+	written := giving(claim, "6", "b")
+	ready := initialized(written)
+	ready.ResourceVersion = "10"
+	l.observe(event{claim: ready})
+	l.planned(result{grown: []grown{{written, []*corev1.Pod{waiting("b")}}}})
+	for _, pod := range []types.UID{"a", "b"} {
+		if e := l.pods[pod]; e.Phase != Ready {
+			t.Errorf("pod %s is %s", pod, e.Phase)
+		}
+	}
+	if got := l.claims["c"].ResourceVersion; got != "10" {
+		t.Errorf("the claim went back to version %s", got)
+	}
+}
+
+// TestReleasedWhileOthersAreAdded: who gives room back while others get some does not get
+// it again.
+func TestReleasedWhileOthersAreAdded(t *testing.T) {
+	l := newLoop(t, waiting("a"), waiting("b"), waiting("q"))
+	claim := giving(launched("c", "a"), "5", "q")
+	l.observe(event{claim: claim})
+	l.reserve([]*corev1.Pod{waiting("b")})
+	l.plan("test")
+	l.release([]Release{{Pod: "q", Claim: "c", Reason: "displaced"}})
+	l.reserve([]*corev1.Pod{waiting("q")})
+	l.planned(result{grown: []grown{{giving(claim, "6", "b"), []*corev1.Pod{waiting("b")}}}})
+	if e := l.pods["q"]; e.Phase != Waiting || e.Claim != "" {
+		t.Errorf("pod q is %s on %q, want waiting", e.Phase, e.Claim)
+	}
+	if e := l.pods["b"]; e.Claim != "c" {
+		t.Errorf("pod b is %s on %q, want on c", e.Phase, e.Claim)
+	}
+}
+
+func TestRoomsOfClaims(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		claim    *v1alpha1.NodeClaim
+		wantOn   []string // pods that hold a place
+		wantRoom bool
+	}{
+		{"on its way", launched("c", "a", "b"), []string{"a", "b"}, true},
+		{"a pod that is planned for was released a moment ago", launched("c", "a", "p"), []string{"a"}, true},
+		{"not launched yet", claimFor("c", "a"), []string{"a"}, false},
+		{"its node was ready and is gone", initialized(launched("c", "a")), []string{"a"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, _ := newPlanner(t, interceptor.Funcs{}, waiting("a"), waiting("b"), waiting("p"))
+			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}}
+			if err := p.addNodes(t.Context(), v, []*v1alpha1.NodeClaim{tt.claim}, sets.New[types.UID]("p")); err != nil {
+				t.Fatal(err)
+			}
+			var on []string
+			for _, pod := range v.nodes[0].Pods {
+				on = append(on, pod.GetPod().Name)
+			}
+			if diff := cmp.Diff(tt.wantOn, on); diff != "" {
+				t.Errorf("pods on the node (-want +got):\n%s", diff)
+			}
+			if got := len(v.rooms) > 0; got != tt.wantRoom {
+				t.Errorf("takes more pods: %v", got)
+			}
+		})
+	}
+}
+
+// TestSchedulerIsGone: pods that an earlier leader reserved for may be of a scheduler that
+// is configured no more.
+func TestSchedulerIsGone(t *testing.T) {
+	p, _ := newPlanner(t, interceptor.Funcs{}, waiting("a"))
+	r := p.plan(t.Context(), batch{pods: []*corev1.Pod{waiting("a")}})
+	if len(r.unplaced) != 1 || !strings.Contains(r.unplaced[0].Reasons[0], "slipway-scheduler") {
+		t.Errorf("unplaced: %v", r.unplaced)
+	}
+}
