@@ -150,7 +150,7 @@ func (n *node) Holds(t int) bool {
 		return false
 	}
 	for _, l := range n.lots {
-		if !s.lotFits(l.Shape, k) {
+		if !s.lotFits(l.Shape, k) || !s.countsAlike(l.Shape, k, s.kindOf[n.template]) {
 			return false
 		}
 	}
@@ -165,6 +165,15 @@ func (n *node) wouldFit(t int) bool {
 	}
 	other := n.space.empty(t)
 	return !slices.ContainsFunc(n.lots, func(l pack.ShapeCount) bool { return other.Add(l.Shape, l.Count) < l.Count })
+}
+
+// countsAlike tells whether spread rules count a lot's pods on nodes of one kind where they
+// count them on nodes of the other.
+func (s *Space) countsAlike(l, a, b int) bool {
+	return !slices.ContainsFunc(s.classes[s.shapes[s.lots[l].shape].class].matched, func(r int) bool {
+		selects := s.rules[r].selects
+		return selects != nil && selects[a] != selects[b]
+	})
 }
 
 // lotFits tells whether a lot's pods may run on an empty node of a kind, resources aside.

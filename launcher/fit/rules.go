@@ -30,6 +30,7 @@ type rule struct {
 	matches             []bool // by class
 	counts              []int  // spread only: matching pods by domain, of the cluster and of the plan
 	domains             []int  // spread only: those that it compares
+	selects             []bool // spread only: by kind, whether pods there are counted; nil: all
 	placed              []int  // matching pods of the plan by domain
 	carried             []int  // pods of the plan that carry the rule, by domain
 	// crowd counts the cluster's matching pods by host; spread over hosts only.
@@ -204,6 +205,7 @@ func (b *ruleBook) addSpread(c *class) error {
 			if t == host {
 				made.crowd = counts[i]
 			} else {
+				made.selects = b.space.selected(c.sample)
 				made.counts = b.space.topologies[t].fill(counts[i])
 				for v := range counts[i] {
 					made.domains = append(made.domains, b.space.topologies[t].values[v])

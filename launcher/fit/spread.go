@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
@@ -75,6 +76,20 @@ func (s spreadState) counted(pod *corev1.Pod) string {
 		fmt.Fprint(&b, a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 	}
 	return b.String()
+}
+
+// selected tells by kind whether a pod's node selector and affinity match; nil when they
+// match all nodes.
+func (s *Space) selected(pod *corev1.Pod) []bool {
+	if a := requiredAffinity(pod.Spec.Affinity); len(pod.Spec.NodeSelector) == 0 && (a == nil || a.NodeAffinity == nil) {
+		return nil
+	}
+	required := nodeaffinity.GetRequiredNodeAffinity(pod)
+	selected := make([]bool, len(s.kinds))
+	for i, k := range s.kinds {
+		selected[i], _ = required.Match(k.info.Node())
+	}
+	return selected
 }
 
 // domainsOf asks PodTopologySpread in which domains it would compare nodes to be bought: also
