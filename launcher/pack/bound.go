@@ -57,22 +57,26 @@ func (b *bounder) bound() duals {
 type bounder struct {
 	*model
 	price  []float64   // by bin, above 0
+	room   [][]int64   // by bin
 	fits   [][]int     // by bin: the items that count for it
-	rows   []rows      // by bin, for these items
+	fitSet []bitset    // by bin: the same as a set
+	rows   []rows      // by bin, for these items; made when needed
+	rents  [][]float64 // by bin, as found last; nil for bins that others cover
 	active []int       // bins in the relaxation, in order
-	worth  []float64   // by item, as the relaxation has it
-	rents  [][]float64 // by bin, as found last
 	joined []bool      // by bin: it is in the relaxation
+	worth  []float64   // by item, as the relaxation has it
 }
 
 func newBounder(m *model) *bounder {
+	n := len(m.bins)
 	b := &bounder{
-		model: m, price: m.positivePrices(), fits: m.bound(), worth: make([]float64, len(m.items)),
-		rents: make([][]float64, len(m.bins)), joined: make([]bool, len(m.bins)),
+		model: m, price: m.positivePrices(), worth: make([]float64, len(m.items)), room: make([][]int64, n), fits: make([][]int, n),
+		fitSet: make([]bitset, n), rows: make([]rows, n), rents: make([][]float64, n), joined: make([]bool, n),
 	}
-	for t, fits := range b.fits {
-		b.rows = append(b.rows, m.rowsOf(t, fits))
+	for t := range m.bins {
+		b.room[t] = m.room(t)
 	}
+	b.match()
 	b.join(b.seeds())
 	return b
 }
@@ -93,24 +97,41 @@ func (m *model) positivePrices() []float64 {
 	return prices
 }
 
-// bound lists by bin the items whose worth it bounds. Bins limited in number bound only
+// match lists by bin the items whose worth it bounds. Bins limited in number bound only
 // those that fit no other: the rest may have to go elsewhere.
-func (m *model) bound() [][]int {
-	elsewhere := make([]bool, len(m.items))
-	for _, b := range m.bins {
-		for _, i := range b.items {
-			elsewhere[i] = elsewhere[i] || b.limit == 0
+func (b *bounder) match() {
+	elsewhere, weighty := b.newSet(), b.newSet()
+	for _, bin := range b.bins {
+		if bin.limit == 0 {
+			elsewhere.add(b.sets[bin.set])
 		}
 	}
-	fits := make([][]int, len(m.bins))
-	for t, b := range m.bins {
-		for _, i := range b.items {
-			if (b.limit == 0 || !elsewhere[i]) && !m.items[i].weightless() {
-				fits[t] = append(fits[t], i)
+	for i := range b.items {
+		if !b.items[i].weightless() {
+			weighty.set(i)
+		}
+	}
+	type key struct {
+		set     int
+		limited bool
+	}
+	known := map[key]int{}
+	for t, bin := range b.bins {
+		k := key{bin.set, bin.limit > 0}
+		if same, ok := known[k]; ok {
+			b.fits[t], b.fitSet[t] = b.fits[same], b.fitSet[same]
+			continue
+		}
+		known[k] = t
+		b.fitSet[t] = slices.Clone(b.sets[bin.set])
+		for at := range b.fitSet[t] {
+			b.fitSet[t][at] &= weighty[at]
+			if k.limited {
+				b.fitSet[t][at] &^= elsewhere[at]
 			}
 		}
+		b.fits[t] = b.fitSet[t].list()
 	}
-	return fits
 }
 
 // weightless items request nothing.
@@ -125,9 +146,17 @@ func (b *bounder) seeds() []int {
 	for i := range cost {
 		cheapest[i], cost[i] = -1, math.Inf(1)
 	}
+	perUnit := make([]float64, len(b.resources))
 	for t, fits := range b.fits {
-		for k, i := range fits {
-			if c := b.price[t] * slices.Max(b.rows[t].of(k)); c < cost[i] {
+		for r, q := range b.room[t] {
+			perUnit[r] = b.price[t] / float64(q)
+		}
+		for _, i := range fits {
+			c := 0.0
+			for r, q := range b.items[i].request {
+				c = max(c, float64(q)*perUnit[r])
+			}
+			if c < cost[i] {
 				cheapest[i], cost[i] = t, c
 			}
 		}
@@ -160,6 +189,7 @@ func (b *bounder) join(bins []int) {
 	slices.Sort(b.active)
 	for _, t := range bins {
 		b.joined[t] = true
+		b.needRows(t)
 	}
 }
 
@@ -200,32 +230,20 @@ func (b *bounder) value() (duals, []int) {
 		d.worth[i], d.proven[i] = math.Inf(1), math.Inf(1)
 	}
 	binding := make([]int, len(b.items)) // the bin that bounds an item's worth
-	for t, fits := range b.fits {
-		if len(fits) == 0 {
+	covers := slices.Clone(b.active)
+	for _, t := range b.active {
+		b.charge(t, &d, binding)
+	}
+	for t := range slices.Backward(b.bins) { // large bins cover more
+		if b.joined[t] || len(b.fits[t]) == 0 || b.covered(t, covers) {
 			continue
 		}
-		if !b.joined[t] && !b.suffice(t) {
-			_, b.rents[t] = solveKnapsack(b.rows[t], gather(b.worth, fits))
+		if !b.suffice(t) {
+			b.needRows(t)
+			_, b.rents[t] = solveKnapsack(b.rows[t], gather(b.worth, b.fits[t]))
 		}
-		rents := b.rents[t]
-		sum := 0.0
-		for r, l := range rents {
-			rents[r] = max(0, l)
-			sum += rents[r]
-		}
-		if sum == 0 {
-			rents[0], sum = 1, 1 // all its items are worthless so far: any rents will do
-		}
-		for k, i := range fits {
-			cost := 0.0
-			for r, a := range b.rows[t].of(k) {
-				cost += a * rents[r]
-			}
-			d.proven[i] = min(d.proven[i], cost*b.bins[t].price/sum)
-			if cost *= b.price[t] / sum; cost < d.worth[i] {
-				d.worth[i], binding[i] = cost, t
-			}
-		}
+		b.charge(t, &d, binding)
+		covers = append(covers, t)
 	}
 	loss := make([]float64, len(b.bins))
 	for i, w := range d.worth {
@@ -238,9 +256,70 @@ func (b *bounder) value() (duals, []int) {
 	return d, b.mostly(loss)
 }
 
+// charge scales the rents of a bin to add up to its price and cuts the worths down to what
+// they pay for.
+func (b *bounder) charge(t int, d *duals, binding []int) {
+	rents := b.rents[t]
+	sum := 0.0
+	for r, l := range rents {
+		rents[r] = max(0, l)
+		sum += rents[r]
+	}
+	if sum == 0 {
+		rents[0], sum = 1, 1 // all its items are worthless so far: any rents will do
+	}
+	for r := range rents {
+		rents[r] *= b.price[t] / sum
+	}
+	for k, i := range b.fits[t] {
+		cost := b.rows[t].cost(k, rents)
+		d.proven[i] = min(d.proven[i], cost*b.bins[t].price/b.price[t])
+		if cost < d.worth[i] {
+			d.worth[i], binding[i] = cost, t
+		}
+	}
+}
+
+// covered tells whether the rents of one of the bins given would add up to no more than the
+// price of bin t if it charged the same for each pod. Then its items' worths need no more
+// cutting down.
+func (b *bounder) covered(t int, by []int) bool {
+	const rounding = 1 + 1e-10
+	for _, s := range slices.Backward(by) {
+		most := b.transfer(s, t) / rounding
+		if most <= b.price[t] && most*b.bins[s].price <= b.bins[t].price*b.price[s] {
+			return true
+		}
+	}
+	return false
+}
+
+// transfer returns the most that pods on bin t pay if they are charged as on bin s;
+// infinite if items fit t that do not fit s.
+func (b *bounder) transfer(s, t int) float64 {
+	if !b.fitSet[s].includes(b.fitSet[t]) {
+		return math.Inf(1)
+	}
+	sum := 0.0
+	for r, l := range b.rents[s] {
+		if l > 0 {
+			m := b.rows[s].meters[r]
+			sum += l * m.most(b.room[t][m.resource])
+		}
+	}
+	return sum
+}
+
+// needRows makes the rows of a bin unless they are there.
+func (b *bounder) needRows(t int) {
+	if b.rows[t].shares == nil {
+		b.rows[t] = b.rowsOf(t, b.fits[t])
+	}
+}
+
 // suffice tells whether the rents found last for a bin still pay for the worths of all its items.
 func (b *bounder) suffice(t int) bool {
-	return b.rents[t] != nil && b.rows[t].worthAtMost(b.rents[t], gather(b.worth, b.fits[t])) <= b.price[t]
+	return b.rents[t] != nil && b.rows[t].raise(b.rents[t], gather(b.worth, b.fits[t])) <= b.price[t]
 }
 
 // mostly returns the few bins that account for most of a loss.
@@ -254,5 +333,3 @@ func (b *bounder) mostly(loss []float64) []int {
 	slices.SortStableFunc(bins, func(s, t int) int { return cmp.Compare(loss[t], loss[s]) })
 	return bins[:min(moreBins, len(bins))]
 }
-
-var steps int

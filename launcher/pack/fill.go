@@ -25,7 +25,6 @@ type style struct {
 type filler struct {
 	*model
 	worth   []float64 // by item
-	fits    []bitset  // by bin, over items
 	request []float64 // of all items, one after the other
 	size    []float64 // by item: worth, against the largest
 	price   []float64 // by bin, above 0
@@ -36,7 +35,7 @@ type filler struct {
 
 	style style
 	guide []float64 // by item: what a pod counts for
-	reach []float64 // by bin: the most guide per price it may hold
+	reach []float64 // by rung: the most guide per price it may hold
 	pull  []float64 // by item: guide, weighed by size as the style says
 
 	candidates []int
@@ -62,13 +61,6 @@ func newFiller(m *model, worth []float64) *filler {
 			f.request = append(f.request, float64(q))
 		}
 		f.size[i] = math.Log(f.worth[i])
-	}
-	for _, b := range m.bins {
-		set := make(bitset, (len(m.items)+63)/64)
-		for _, i := range b.items {
-			set.set(i)
-		}
-		f.fits = append(f.fits, set)
 	}
 	return f
 }
@@ -102,7 +94,7 @@ func (f *filler) fill(b int) (takes []take, worth float64) {
 	copy(f.free, f.bins[b].capacity)
 	f.candidates = f.candidates[:0]
 	for _, i := range f.active {
-		if f.fits[b].has(i) {
+		if f.sets[f.bins[b].set].has(i) {
 			f.candidates = append(f.candidates, i)
 		}
 	}

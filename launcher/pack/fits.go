@@ -1,5 +1,7 @@
 package pack
 
+import "math/bits"
+
 // fitTable says which shapes fit which offerings, their sizes left aside. Classes that
 // fit the same kinds share a row, kinds that take the same classes a column.
 type fitTable struct {
@@ -14,6 +16,34 @@ type bitset []uint64
 
 func (b bitset) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
 func (b bitset) set(i int)      { b[i/64] |= 1 << (i % 64) }
+
+// add puts all that is in o into b.
+func (b bitset) add(o bitset) {
+	for at, w := range o {
+		b[at] |= w
+	}
+}
+
+// list returns what is in the set, in order.
+func (b bitset) list() []int {
+	var list []int
+	for at, w := range b {
+		for ; w != 0; w &= w - 1 {
+			list = append(list, 64*at+bits.TrailingZeros64(w))
+		}
+	}
+	return list
+}
+
+// includes tells whether all that is in o is in b.
+func (b bitset) includes(o bitset) bool {
+	for at, w := range o {
+		if w&^b[at] != 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // newFitTable asks fits once for every class and kind.
 func newFitTable(p *Problem) *fitTable {
@@ -112,13 +142,5 @@ func (f *fitTable) fitsAny(p *Problem, shape int) bool {
 
 // includes tells whether column a takes all that column b takes.
 func (f *fitTable) includes(a, b int) bool {
-	if a == b {
-		return true
-	}
-	for i, w := range f.cells[b] {
-		if w&^f.cells[a][i] != 0 {
-			return false
-		}
-	}
-	return true
+	return a == b || f.cells[a].includes(f.cells[b])
 }

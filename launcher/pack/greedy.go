@@ -38,33 +38,52 @@ func (f *filler) greedy(limit float64) (plan []batch, price float64) {
 	return plan, price
 }
 
-// best finds the bin to open next and its filling; -1 when nothing fits any more.
+// choice is a bin and its filling.
+type choice struct {
+	bin   int
+	takes []take
+	eff   float64 // worth per price
+}
+
+// best finds the bin to open next and its filling; -1 when nothing fits any more. Of what is
+// in the ladder, those that stand for others come first, and then the others of the best.
 func (f *filler) best(reach []float64, rest float64) (int, []take) {
-	best, bestEff := -1, 0.0
-	var bestTakes []take
-	tried := make(bitset, (len(f.bins)+63)/64)
+	best, bestRung := choice{bin: -1}, 0
+	tried := make(bitset, (len(f.ladder)+63)/64)
 	for {
 		next, hope := -1, 0.0
-		for b, r := range reach {
-			if r = min(r, rest/f.price[b]); r > hope && !tried.has(b) {
-				next, hope = b, r
+		for at, rung := range f.ladder {
+			if r := min(reach[at], rest/rung.least); r > hope && !tried.has(at) {
+				next, hope = at, r
 			}
 		}
-		if next < 0 || hope <= bestEff {
-			return best, bestTakes
+		if next < 0 || hope <= best.eff {
+			break
 		}
 		tried.set(next)
-		if l := f.bins[next].limit; l > 0 && f.used[next] >= l {
-			reach[next] = 0
-			continue
-		}
-		takes, total := f.fill(next)
-		eff := total / f.price[next]
-		reach[next] = eff
-		if len(takes) > 0 && eff > bestEff {
-			best, bestEff, bestTakes = next, eff, slices.Clone(takes)
+		rung := &f.ladder[next]
+		if reach[next] = f.try(rung.bin, rung.least, &best); best.bin >= 0 && reach[next] >= best.eff {
+			bestRung = next
 		}
 	}
+	if best.bin >= 0 {
+		for _, b := range f.ladder[bestRung].next {
+			f.try(b, f.price[b], &best)
+		}
+	}
+	return best.bin, best.takes
+}
+
+// try fills a bin; what is better than the best so far replaces it.
+func (f *filler) try(b int, least float64, best *choice) (eff float64) {
+	if l := f.bins[b].limit; l > 0 && f.used[b] >= l {
+		return 0
+	}
+	takes, worth := f.fill(b)
+	if eff = worth / f.price[b]; len(takes) > 0 && eff > best.eff {
+		*best = choice{b, slices.Clone(takes), eff}
+	}
+	return eff
 }
 
 // repeats returns how many nodes there are pods for.
@@ -86,7 +105,7 @@ func (f *filler) rightSize(b int, takes []take) int {
 	}
 	for s := range f.bins[:b] {
 		if f.bins[s].limit == 0 && covers(f.bins[s].capacity, f.free) &&
-			!slices.ContainsFunc(takes, func(t take) bool { return !f.fits[s].has(t.item) }) {
+			!slices.ContainsFunc(takes, func(t take) bool { return !f.sets[f.bins[s].set].has(t.item) }) {
 			return s // bins are sorted by price
 		}
 	}

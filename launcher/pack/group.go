@@ -24,7 +24,8 @@ type bin struct {
 	limited   bool
 	column    int // of the fit table
 	offerings []int
-	items     []int // that fit, one pod alone
+	set       int   // which of the model's sets of items fits, one pod alone
+	items     []int // of the set
 	next      *bin  // of equal hash
 }
 
@@ -34,6 +35,9 @@ type model struct {
 	resources []int // resource → index in the Problem's vectors
 	items     []item
 	bins      []bin
+	sets      []bitset    // the distinct sets of items that fit a bin
+	totals    [][]float64 // by set: what its items request of each resource together
+	ladder    []rung      // the bins to fill
 }
 
 // newModel groups the shapes that have pods left and fit an offering of the tier, and
@@ -47,8 +51,9 @@ func newModel(k *packer, tier int32) *model {
 		return cmp.Or(slices.Compare(b.request, a.request), b.count-a.count, k.table.width[b.row]-k.table.width[a.row])
 	})
 	m.groupOfferings(k, tier)
+	m.dropHomeless(k.table)
 	m.match(k.table)
-	m.dropHomeless()
+	m.ladder = m.rungs()
 	return m
 }
 
@@ -169,18 +174,31 @@ func undominated(all []*bin, fits *fitTable) []bin {
 		}
 		return cmp.Or(slices.Compare(b.capacity, a.capacity), a.offerings[0]-b.offerings[0])
 	})
-	var kept []bin
+	kept := make([]bin, 0, len(all))
+	columns := make([][]int64, len(fits.cells)) // capacities of the unlimited bins kept, one after the other
 next:
 	for _, b := range all {
-		// From the back: a bin is most often beaten by one of about its size.
-		for i := len(kept) - 1; i >= 0; i-- {
-			if k := &kept[i]; k.limit == 0 && covers(k.capacity, b.capacity) && fits.includes(k.column, b.column) {
+		for column, capacities := range columns {
+			if len(capacities) > 0 && fits.includes(column, b.column) && anyCovers(capacities, b.capacity) {
 				continue next
 			}
 		}
-		kept = append(kept, *b)
+		if kept = append(kept, *b); b.limit == 0 {
+			columns[b.column] = append(columns[b.column], b.capacity...)
+		}
 	}
 	return kept
+}
+
+// anyCovers tells whether any of the capacities, which lie one after the other, is at least b.
+// It starts from the back: a bin is most often beaten by one of about its size.
+func anyCovers(capacities, b []int64) bool {
+	for at := len(capacities) - len(b); at >= 0; at -= len(b) {
+		if covers(capacities[at:at+len(b)], b) {
+			return true
+		}
+	}
+	return false
 }
 
 // covers tells whether a is at least b in every resource.
@@ -193,39 +211,58 @@ func covers(a, b []int64) bool {
 	return true
 }
 
-// match lists, for every bin, the items of which it takes a pod.
-func (m *model) match(fits *fitTable) {
-	for b := range m.bins {
-		bin := &m.bins[b]
-		for i := range m.items {
-			if fits.has(m.items[i].row, bin.column) && covers(bin.capacity, m.items[i].request) {
-				bin.items = append(bin.items, i)
+// dropHomeless removes the items that fit no bin.
+func (m *model) dropHomeless(fits *fitTable) {
+	m.items = slices.DeleteFunc(m.items, func(it item) bool {
+		for t := range slices.Backward(m.bins) {
+			if m.takes(t, &it, fits) {
+				return false
 			}
 		}
-	}
+		return true
+	})
 }
 
-// dropHomeless removes the items that fit no bin and the bins that take no item.
-func (m *model) dropHomeless() {
-	home := make([]bool, len(m.items))
-	for _, b := range m.bins {
-		for _, i := range b.items {
-			home[i] = true
+// takes tells whether a bin takes a pod of the item.
+func (m *model) takes(t int, it *item, fits *fitTable) bool {
+	return fits.has(it.row, m.bins[t].column) && covers(m.bins[t].capacity, it.request)
+}
+
+// match lists, for every bin, the items of which it takes a pod, and removes the bins that
+// take none.
+func (m *model) match(fits *fitTable) {
+	var lists [][]int
+	index := map[string]int{}
+	set := m.newSet()
+	for t := range m.bins {
+		clear(set)
+		for i := range m.items {
+			if m.takes(t, &m.items[i], fits) {
+				set.set(i)
+			}
 		}
-	}
-	renumbered := make([]int, len(m.items))
-	var items []item
-	for i, it := range m.items {
-		renumbered[i] = len(items)
-		if home[i] {
-			items = append(items, it)
+		b := &m.bins[t]
+		b.set = intern(index, set, &m.sets)
+		if b.set == len(lists) {
+			m.sets[b.set] = slices.Clone(set)
+			lists = append(lists, set.list())
+			m.totals = append(m.totals, m.total(lists[b.set]))
 		}
+		b.items = lists[b.set]
 	}
-	m.items = items
 	m.bins = slices.DeleteFunc(m.bins, func(b bin) bool { return len(b.items) == 0 })
-	for _, b := range m.bins {
-		for i := range b.items {
-			b.items[i] = renumbered[b.items[i]]
+}
+
+// newSet returns an empty set of items.
+func (m *model) newSet() bitset { return make(bitset, (len(m.items)+63)/64) }
+
+// total adds up what all pods of the items request.
+func (m *model) total(items []int) []float64 {
+	total := make([]float64, len(m.resources))
+	for _, i := range items {
+		for r, q := range m.items[i].request {
+			total[r] += float64(q) * float64(m.items[i].count)
 		}
 	}
+	return total
 }

@@ -1,22 +1,35 @@
 package pack
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
-// potential returns, by bin, the most that a filling is worth, per price. The rents found last
+// potential returns, by rung, the most that a filling is worth, per price. The rents found last
 // are near enough for the worths they were found with; for others, exact asks for better ones.
 func (b *bounder) potential(worth []float64, exact bool) []float64 {
-	potential := make([]float64, len(b.bins))
-	for t, fits := range b.fits {
-		most := 0.0
-		switch items := gather(worth, fits); {
-		case b.bins[t].limit > 0:
-			most = b.most(t, worth)
-		case exact:
-			most, _ = solveKnapsack(b.rows[t], items)
-		case len(fits) > 0:
-			most = b.rows[t].worthAtMost(b.rents[t], items)
+	var covers []int
+	for t, rents := range b.rents {
+		if rents == nil || b.bins[t].limit > 0 {
+			continue
 		}
-		potential[t] = most/b.price[t] + trifle
+		items := gather(worth, b.fits[t])
+		if exact {
+			_, b.rents[t] = solveKnapsack(b.rows[t], items)
+		}
+		b.rows[t].raise(b.rents[t], items)
+		covers = append(covers, t)
+	}
+	potential := make([]float64, len(b.ladder))
+	for at, rung := range b.ladder {
+		most := math.Inf(1)
+		if b.bins[rung.bin].limit > 0 {
+			most = b.most(rung.bin, worth)
+		}
+		for _, s := range covers {
+			most = min(most, b.transfer(s, rung.bin))
+		}
+		potential[at] = most/b.price[rung.bin] + trifle
 	}
 	return potential
 }
@@ -44,5 +57,5 @@ func (b *bounder) most(t int, worth []float64) float64 {
 	items := slices.DeleteFunc(slices.Clone(b.bins[t].items), func(i int) bool { return b.items[i].weightless() })
 	rows := b.rowsOf(t, items)
 	_, rents := solveKnapsack(rows, gather(worth, items))
-	return rows.worthAtMost(rents, gather(worth, items))
+	return rows.raise(rents, gather(worth, items))
 }

@@ -1,33 +1,70 @@
 package pack
 
+import (
+	"math"
+	"slices"
+)
+
 // rows are what limits the filling of a bin: Σ_i share_i·y_i ≤ 1 for every row, with
 // y_i pods of item i.
 type rows struct {
 	n      int
 	shares []float64 // the items' shares of each row, one item after the other
+	meters []meter   // by row
+}
+
+// meter says what a row measures: a resource in parts of room, for a cut rounded by u(parts).
+type meter struct {
+	resource, parts int // parts is 0 if the row is no cut
+	room            int64
+}
+
+// most bounds the sum of the shares of pods that together take no more than room of the resource.
+// Rounded shares add up to no more than their sum rounded.
+func (mt meter) most(room int64) float64 {
+	if mt.parts == 0 {
+		return float64(room) / float64(mt.room)
+	}
+	most := float64(int64(mt.parts+1)*room/mt.room) / float64(mt.parts)
+	if room <= mt.room {
+		most = min(1, most)
+	}
+	return most
 }
 
 // of returns the shares of an item.
 func (r rows) of(k int) []float64 { return r.shares[k*r.n : (k+1)*r.n] }
 
-// worthAtMost bounds what a filling is worth: no more than the sum of the rents, once they are
-// raised to where each item pays for itself. Negative rents are set to 0.
-func (r rows) worthAtMost(rents, worth []float64) float64 {
-	sum, short := 0.0, 0.0
+// cost is what a pod of an item pays at the rents given.
+func (r rows) cost(k int, rents []float64) float64 {
+	cost := 0.0
+	for i, a := range r.of(k) {
+		cost += a * rents[i]
+	}
+	return cost
+}
+
+// raise scales rents to where every item just pays for itself. The sum, which it returns,
+// bounds what a filling is worth. Negative rents are set to 0.
+func (r rows) raise(rents, worth []float64) float64 {
 	for i, l := range rents {
 		rents[i] = max(0, l)
-		sum += rents[i]
 	}
+	short := 0.0
 	for k, w := range worth {
-		cost := 0.0
-		for i, a := range r.of(k) {
-			cost += a * rents[i]
-		}
-		if w > cost*short {
+		if cost := r.cost(k, rents); w > cost*short {
 			short = w / cost
 		}
 	}
-	return sum * short
+	if math.IsInf(short, 1) {
+		return short
+	}
+	sum := 0.0
+	for i := range rents {
+		rents[i] *= short
+		sum += rents[i]
+	}
+	return sum
 }
 
 const (
@@ -53,13 +90,14 @@ func (m *model) rowsOf(t int, items []int) rows {
 		columns = append(columns, column)
 	}
 	var kept [][]float64
+	var meters []meter
 	for r, column := range columns {
 		if redundant(columns, r) {
 			continue
 		}
-		kept = append(kept, column)
-		if cut := m.cut(items, r, room[r], column); cut != nil {
-			kept = append(kept, cut)
+		kept, meters = append(kept, column), append(meters, meter{r, 0, room[r]})
+		if cut, parts := m.cut(items, r, room[r], column); cut != nil {
+			kept, meters = append(kept, cut), append(meters, meter{r, parts, room[r]})
 		}
 	}
 	share := make([]float64, 0, len(items)*len(kept))
@@ -68,21 +106,18 @@ func (m *model) rowsOf(t int, items []int) rows {
 			share = append(share, column[k])
 		}
 	}
-	return rows{len(kept), share}
+	return rows{len(kept), share, meters}
 }
 
 // room is the capacity of a bin, but no more than all items that fit it take together:
 // more is worth nothing.
 func (m *model) room(t int) []int64 {
-	room := make([]int64, len(m.resources))
-	for r := range room {
-		total := 0.0
-		for _, i := range m.bins[t].items {
-			total += float64(m.items[i].request[r]) * float64(m.items[i].count)
+	room := slices.Clone(m.bins[t].capacity)
+	for r, total := range m.totals[m.bins[t].set] {
+		if total < float64(room[r]) {
+			room[r] = int64(total)
 		}
-		if room[r] = m.bins[t].capacity[r]; total < float64(room[r]) {
-			room[r] = max(1, int64(total))
-		}
+		room[r] = max(1, room[r])
 	}
 	return room
 }
@@ -102,8 +137,8 @@ func redundant(columns [][]float64, r int) bool {
 	return false
 }
 
-// cut returns the cut of a resource that says most; nil when none says much.
-func (m *model) cut(items []int, r int, room int64, column []float64) []float64 {
+// cut returns the cut of a resource that says most, and its k; nil when none says much.
+func (m *model) cut(items []int, r int, room int64, column []float64) ([]float64, int) {
 	total := 0.0
 	var large []int
 	for k, i := range items {
@@ -124,13 +159,13 @@ func (m *model) cut(items []int, r int, room int64, column []float64) []float64 
 		}
 	}
 	if best == 0 {
-		return nil
+		return nil, 0
 	}
 	cut := make([]float64, len(items))
 	for _, k := range large {
 		cut[k] = rounded(m.items[items[k]].request[r], room, best)
 	}
-	return cut
+	return cut, best
 }
 
 // rounded is the dual-feasible function u(k) of request ÷ room.
