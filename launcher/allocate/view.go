@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cluster"
@@ -132,7 +131,7 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 // their release yet. A claim whose node was ready once is not on its way: where the node
 // is missing, it is gone.
 func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.NodeClaim, planned sets.Set[types.UID]) error {
-	infos, err := cluster.NodeInfos(ctx, p.cfg.Client)
+	infos, waiting, err := cluster.NodeInfos(ctx, p.cfg.Client)
 	if err != nil {
 		return err
 	}
@@ -146,19 +145,9 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 				v.rooms[info.Node().Name] = claim
 			}
 		}
-		open, err := cluster.OpenReservations(ctx, p.cfg.Client, claim)
-		if err != nil {
-			return err
-		}
-		for _, r := range open {
-			if planned.Has(r.UID) {
-				continue
-			}
-			var pod corev1.Pod
-			if err := p.cfg.Client.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, &pod); client.IgnoreNotFound(err) != nil {
-				return err
-			} else if err == nil {
-				info.AddPod(&pod)
+		for _, r := range claim.HeldPods() {
+			if pod := waiting[r.UID]; pod != nil && !planned.Has(r.UID) {
+				info.AddPod(pod)
 			}
 		}
 	}

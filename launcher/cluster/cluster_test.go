@@ -124,12 +124,15 @@ func TestNodeInfos(t *testing.T) {
 	leaving := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "leaving", DeletionTimestamp: &now, Finalizers: []string{"x/y"}}}
 	c := newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, leaving,
 		pod("on", "n"), pod("ended", "n", ended), pod("waits", ""), pod("lost", "leaving"))
-	infos, err := cluster.NodeInfos(t.Context(), c)
+	infos, waiting, err := cluster.NodeInfos(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(infos) != 1 || len(infos["n"].Pods) != 1 || infos["n"].Pods[0].GetPod().Name != "on" {
 		t.Errorf("nodes: %v", infos)
+	}
+	if len(waiting) != 1 || waiting["waits"] == nil {
+		t.Errorf("waiting: %v", waiting)
 	}
 }
 
