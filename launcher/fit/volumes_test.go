@@ -96,11 +96,7 @@ func (g *generator) boundClaim(p *corev1.Pod) string {
 		c.Spec.StorageClassName = new("now") // yet to be provisioned
 		return name
 	}
-	pv := g.volume("pv-"+name, "wait-few", pick(g, zones...))
-	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: c.Namespace, Name: c.Name, UID: c.UID}
-	pv.Status.Phase = corev1.VolumeBound
-	c.Spec.VolumeName, c.Status.Phase = pv.Name, corev1.ClaimBound
-	c.Annotations = map[string]string{"pv.kubernetes.io/bind-completed": "yes"}
+	pv := g.bind(c, pick(g, zones...))
 	switch g.IntN(5) {
 	case 0:
 		pv.Labels, pv.Spec.NodeAffinity = map[string]string{corev1.LabelTopologyZone: pick(g, zones...)}, nil
@@ -109,6 +105,16 @@ func (g *generator) boundClaim(p *corev1.Pod) string {
 		pv.Spec.AccessModes = c.Spec.AccessModes
 	}
 	return name
+}
+
+// bind gives a claim a volume in a zone.
+func (g *generator) bind(c *corev1.PersistentVolumeClaim, zone string) *corev1.PersistentVolume {
+	pv := g.volume("pv-"+c.Name, *c.Spec.StorageClassName, zone)
+	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: c.Namespace, Name: c.Name, UID: c.UID}
+	pv.Status.Phase = corev1.VolumeBound
+	c.Spec.VolumeName, c.Status.Phase = pv.Name, corev1.ClaimBound
+	c.Annotations = map[string]string{"pv.kubernetes.io/bind-completed": "yes"}
+	return pv
 }
 
 // claim gives a replica the claims that are its alone.
