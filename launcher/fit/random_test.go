@@ -66,8 +66,8 @@ var features = []feature{
 	{"spread by zone", func(g *generator, p *corev1.Pod) { g.withSpread(p, corev1.LabelTopologyZone) }},
 	{"spread by host", func(g *generator, p *corev1.Pod) { g.withSpread(p, corev1.LabelHostname) }},
 	{"spread by other keys", func(g *generator, p *corev1.Pod) { g.withSpread(p, g.otherKey()) }},
-	{"bound volumes", func(g *generator, p *corev1.Pod) {
-		p.Spec.Volumes = append(p.Spec.Volumes, claimed("shared", g.boundClaim(p)))
+	{"shared volumes", func(g *generator, p *corev1.Pod) {
+		p.Spec.Volumes = append(p.Spec.Volumes, claimed("shared", g.sharedClaim(p)))
 	}},
 	{"volumes of their own", func(g *generator, p *corev1.Pod) {
 		p.Spec.Volumes = append(p.Spec.Volumes, claimed("data", pick(g, "wait", "wait-ab", "wait-few", "local", "capped")))

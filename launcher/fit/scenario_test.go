@@ -240,6 +240,11 @@ func (g *generator) addNodes() {
 		for range g.IntN(5) {
 			pod := g.pod(fmt.Sprintf("bound-%d", len(g.Bound)))
 			pod.Spec.NodeName = node.Name
+			had := len(g.Claims)
+			g.claim(pod)
+			for _, c := range g.Claims[had:] {
+				g.bind(c, node.Labels[corev1.LabelTopologyZone])
+			}
 			if g.chance(0.15) {
 				pod.DeletionTimestamp = &metav1.Time{}
 			}

@@ -88,13 +88,16 @@ func (g *generator) newClaim(namespace, name, class string) *corev1.PersistentVo
 	return c
 }
 
-// boundClaim adds a claim that all replicas of a pod share.
-func (g *generator) boundClaim(p *corev1.Pod) string {
+// sharedClaim adds a claim that all replicas of a pod share.
+func (g *generator) sharedClaim(p *corev1.Pod) string {
 	name := fmt.Sprintf("shared-%d", len(g.Claims))
 	c := g.newClaim(p.Namespace, name, "wait-few")
-	if g.chance(0.15) {
+	switch g.IntN(7) {
+	case 0:
 		c.Spec.StorageClassName = new("now") // yet to be provisioned
 		return name
+	case 1:
+		return name // for the first of the pods to decide where
 	}
 	pv := g.bind(c, pick(g, zones...))
 	switch g.IntN(5) {
