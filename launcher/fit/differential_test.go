@@ -16,18 +16,18 @@ import (
 	"github.com/slipway-dev/slipway/launcher/fit"
 )
 
-// worlds makes each world when it is first needed.
-type worlds struct {
-	tb   testing.TB
-	made map[int]*world
+// worlds has one for each of the profiles.
+type worlds []*world
+
+func newWorlds(tb testing.TB) worlds {
+	var all worlds
+	for i := range profiles {
+		all = append(all, newWorld(tb, i))
+	}
+	return all
 }
 
-func (w *worlds) of(s *scenario) *world {
-	if w.made[s.Profile] == nil {
-		w.made[s.Profile] = newWorld(w.tb, s.Profile)
-	}
-	return w.made[s.Profile]
-}
+func (w worlds) of(s *scenario) *world { return w[s.Profile] }
 
 // verdict is what comes of having the scheduler follow a plan.
 type verdict struct {
@@ -40,7 +40,7 @@ type verdict struct {
 
 // try plans a scenario and has the scheduler schedule the same pods onto nodes that are as
 // the plan says, once with each node's chosen template, once with another of its choices.
-func (w *worlds) try(s *scenario) (v verdict) {
+func (w worlds) try(s *scenario) (v verdict) {
 	world := w.of(s)
 	world.know(s)
 	var err error

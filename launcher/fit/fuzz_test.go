@@ -18,7 +18,7 @@ func TestScheduler(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil {
 		seeds = n
 	}
-	w := &worlds{t, map[int]*world{}}
+	w := newWorlds(t)
 	var sum tally
 	for seed := range uint64(seeds) {
 		s := generate(seed)
@@ -39,7 +39,7 @@ func FuzzPlan(f *testing.F) {
 	for seed := range uint64(8) {
 		f.Add(seed)
 	}
-	w := &worlds{f, map[int]*world{}}
+	w := newWorlds(f)
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		s := generate(seed)
 		if v := w.try(s); len(v.wrong) > 0 {

@@ -25,7 +25,7 @@ import (
 // Sizes are CPUs and GiB. The answer has a line for each node, then those that stay
 // without one. Then the scheduler has to agree.
 func TestGolden(t *testing.T) {
-	w := &worlds{t, map[int]*world{}}
+	w := newWorlds(t)
 	datadriven.Walk(t, "testdata/plans", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			g := generate(0)

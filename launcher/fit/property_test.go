@@ -13,7 +13,7 @@ import (
 
 // TestProperties holds what is true of every plan, whatever the cluster.
 func TestProperties(t *testing.T) {
-	w := &worlds{t, map[int]*world{}}
+	w := newWorlds(t)
 	for seed := range uint64(60) {
 		s := generate(1_000_000 + seed)
 		world := w.of(s)

@@ -14,7 +14,7 @@ import (
 )
 
 // report fails with the smallest scenario that goes wrong in the same way.
-func report(t *testing.T, w *worlds, s *scenario, v verdict) {
+func report(t *testing.T, w worlds, s *scenario, v verdict) {
 	t.Helper()
 	small := shrink(s, func(s *scenario) bool {
 		again := w.try(s)
