@@ -27,6 +27,9 @@ func (v *verifier) pass(shapes []*shape) (progress bool) {
 		}
 		for len(sh.waiting) > 0 && v.placeOne(sh) {
 			progress = true
+			if v.classes[sh.class].exact {
+				break // in turns: pods that go together must not take each other's room
+			}
 		}
 	}
 	return progress
@@ -51,7 +54,7 @@ func (v *verifier) placeOne(sh *shape) bool {
 		v.prefilterAgain(state, c) // what it depends on may not be kept by PreFilter extensions
 	}
 	if state.rejected != "" {
-		sh.refusal = state.rejected
+		sh.refuse("", state.rejected)
 		return false
 	}
 	t := try{sh, sh.waiting[0], nil}
@@ -99,9 +102,16 @@ func (v *verifier) buyFor(t try) *place {
 			candidates = append(candidates, i)
 		}
 	}
-	many := len(t.shape.waiting)
+	many, together := len(t.shape.waiting), v.together(t.shape.class)
 	slices.SortStableFunc(candidates, func(a, b int) int {
 		x, y := &v.input.Templates[a], &v.input.Templates[b]
+		if together != nil {
+			if p, q := holds(v.capacities[a], together), holds(v.capacities[b], together); p && q {
+				return cmp.Or(cmp.Compare(y.Tier, x.Tier), cmp.Compare(x.Price, y.Price))
+			} else if p != q {
+				return one(q) - one(p)
+			}
+		}
 		n, m := min(many, times(v.capacities[a], t.shape.requests)), min(many, times(v.capacities[b], t.shape.requests))
 		return cmp.Or(cmp.Compare(y.Tier, x.Tier), cmp.Compare(x.Price*float64(m), y.Price*float64(n)))
 	})
@@ -111,13 +121,16 @@ func (v *verifier) buyFor(t try) *place {
 		if refused[k] {
 			continue
 		}
-		if lack := v.lacks(v.choices(template, t.shape.requests)); lack != "" {
-			v.limit = lack
-			continue
+		pool := v.input.Templates[template].Pool
+		if v.wantsVariety(template) {
+			if lack := v.lacks(v.choices(template, t.shape.requests)); lack != "" {
+				v.limits[pool] = lack
+				continue
+			}
 		}
 		if v.input.Budget != nil {
 			if err := v.input.Budget.Take(template); err != nil {
-				t.shape.refusal = err.Error()
+				v.limits[pool] = err.Error()
 				continue
 			}
 		}
@@ -129,6 +142,32 @@ func (v *verifier) buyFor(t try) *place {
 		v.drop(t.place)
 	}
 	return nil
+}
+
+// together sums up what the waiting pods request that have to share a host with those of a
+// class, themselves included; nil when the class goes with nobody.
+func (v *verifier) together(id int) pack.Vector {
+	group := map[int]bool{id: true}
+	for grew := true; grew; {
+		grew = false
+		for _, pair := range v.mates {
+			if group[pair[0]] != group[pair[1]] {
+				group[pair[0]], group[pair[1]], grew = true, true, true
+			}
+		}
+	}
+	if !slices.ContainsFunc(v.mates, func(p [2]int) bool { return p[0] == id || p[1] == id }) {
+		return nil
+	}
+	sum := make(pack.Vector, len(v.resources))
+	for _, sh := range v.shapes {
+		if group[sh.class] {
+			for i, n := range sh.requests {
+				sum[i] += n * int64(len(sh.waiting))
+			}
+		}
+	}
+	return sum
 }
 
 // drop takes back a node that was bought last.

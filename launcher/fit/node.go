@@ -37,7 +37,7 @@ func (s *Space) Open(t int) pack.Node {
 	}
 	if s.input.Budget != nil {
 		if err := s.input.Budget.Take(t); err != nil {
-			s.limit = err.Error()
+			s.limits[s.input.Templates[t].Pool] = err.Error()
 			return nil
 		}
 	}

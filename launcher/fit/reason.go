@@ -60,7 +60,8 @@ func (s *Space) reasonInPool(sh *shape, templates []int) string {
 	}
 	c := s.classes[sh.class]
 	if slices.ContainsFunc(roomy, func(t int) bool { return c.fits[s.kindOf[t]] }) {
-		return cmp.Or(sh.refusal, s.limit, "the plan has no room for it")
+		pool := s.input.Templates[templates[0]].Pool
+		return cmp.Or(s.limits[pool], sh.refusals[pool], sh.refusals[""], "the plan has no room for it")
 	}
 	state := c.state.Clone()
 	state.SetSkipFilterPlugins(state.GetSkipFilterPlugins().Union(byRoom))

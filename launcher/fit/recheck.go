@@ -177,7 +177,7 @@ func (v *verifier) takeBack(bad map[int]bool) {
 			delete(v.reserved, pod.UID)
 		}
 		p.shape.waiting = append(p.shape.waiting, pod)
-		p.shape.refusal = "no place that stays allowed whatever order the pods come in"
+		p.shape.refuse("", "no place that stays allowed whatever order the pods come in")
 	}
 	v.log = kept
 	clear(v.states)

@@ -96,7 +96,7 @@ type ruleBook struct {
 // makeRules reads the constraints of all classes off their PreFilter states.
 func (s *Space) makeRules() error {
 	b := &ruleBook{s, map[string]int{}, map[string]*company{}, map[string]int{}}
-	for _, c := range s.classes {
+	for id, c := range s.classes {
 		if c.rejected != "" {
 			continue
 		}
@@ -108,7 +108,7 @@ func (s *Space) makeRules() error {
 		if err := b.addSpread(c); err != nil {
 			return err
 		}
-		if err := b.addAffinity(c); err != nil {
+		if err := b.addAffinity(id, c); err != nil {
 			return err
 		}
 	}
@@ -246,7 +246,7 @@ func (b *ruleBook) addAntiAffinity(c *class) {
 
 // addAffinity adds the required pod affinity, and the domains that the cluster's pods close
 // to the class (plugins/interpodaffinity/filtering.go, preFilterState).
-func (b *ruleBook) addAffinity(c *class) error {
+func (b *ruleBook) addAffinity(id int, c *class) error {
 	if c.skips(names.InterPodAffinity) {
 		return nil
 	}
@@ -263,17 +263,20 @@ func (b *ruleBook) addAffinity(c *class) error {
 		}
 	}
 	if len(c.info.RequiredAffinityTerms) > 0 {
-		b.addCompany(c, counted(state.FieldByName("affinityCounts")))
+		b.addCompany(id, c, counted(state.FieldByName("affinityCounts")))
 	}
 	return nil
 }
 
-func (b *ruleBook) addCompany(c *class, existing map[domain]int) {
+func (b *ruleBook) addCompany(id int, c *class, existing map[domain]int) {
 	terms := c.info.RequiredAffinityTerms
 	for _, term := range terms {
 		c.wants += b.signature(term) + ";"
 		if term.TopologyKey == corev1.LabelHostname {
 			c.exact = true // who meets whom on one node is the plan's own choice
+			if len(existing) == 0 {
+				b.mate(id, term)
+			}
 		}
 	}
 	if c.exact {
@@ -298,6 +301,24 @@ func (b *ruleBook) addCompany(c *class, existing map[domain]int) {
 		return !slices.ContainsFunc(terms, func(t fwk.AffinityTerm) bool { return !b.termMatches(t)(p, ns) })
 	})
 	b.company[c.wants], c.company = co, co
+}
+
+// maxMates bounds the pods of a class that others want to share a host with, for which
+// room is found pod by pod with the others.
+const maxMates = 200
+
+// mate notes whom a class has to share hosts with.
+func (b *ruleBook) mate(id int, term fwk.AffinityTerm) {
+	waiting := make([]int, len(b.space.classes))
+	for _, sh := range b.space.shapes {
+		waiting[sh.class] += len(sh.waiting)
+	}
+	for i, matches := range b.matching(b.termMatches(term)) {
+		if c := b.space.classes[i]; matches && !c.daemon && waiting[i] <= maxMates {
+			c.exact = true
+			b.space.mates = append(b.space.mates, [2]int{id, i})
+		}
+	}
 }
 
 func (b *ruleBook) signature(t fwk.AffinityTerm) string {

@@ -24,26 +24,26 @@ type shape struct {
 	info     *framework.PodInfo // of sample
 	sized    fwk.StateData      // what NodeResourcesFit's PreFilter left
 	waiting  []*corev1.Pod      // yet to be placed, oldest first
-	refusal  string             // the latest reason for which there was no place
+	// refusals are the latest reasons for which there was no place, by pool; "" for any.
+	refusals map[string]string
 }
 
-// perPodLabels differ between pods of one owner. They are left out of a class unless the
-// pod selects other pods, since then any label may matter.
-var perPodLabels = []string{
-	"statefulset.kubernetes.io/pod-name",
-	"apps.kubernetes.io/pod-index",
-	"batch.kubernetes.io/job-completion-index",
+func (sh *shape) refuse(pool, reason string) {
+	if sh.refusals == nil {
+		sh.refusals = map[string]string{}
+	}
+	sh.refusals[pool] = reason
 }
 
 // key is equal for pods that the Filter plugins treat alike; without requests and priority,
 // for those that all but NodeResourcesFit do.
-func (c *claims) key(pod *corev1.Pod, withRequests bool) (string, error) {
+func (s *Space) key(pod *corev1.Pod, withRequests bool) (string, error) {
 	containers := portsOnly
 	if withRequests {
 		containers = portsAndRequests
 	}
 	reduced := corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: pod.Labels},
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: s.read(pod.Labels)},
 		Spec: corev1.PodSpec{
 			SchedulerName:             pod.Spec.SchedulerName,
 			NodeName:                  pod.Spec.NodeName,
@@ -53,6 +53,7 @@ func (c *claims) key(pod *corev1.Pod, withRequests bool) (string, error) {
 			TopologySpreadConstraints: pod.Spec.TopologySpreadConstraints,
 			ResourceClaims:            pod.Spec.ResourceClaims,
 			HostNetwork:               pod.Spec.HostNetwork,
+			HostUsers:                 pod.Spec.HostUsers,
 			OS:                        pod.Spec.OS,
 			Containers:                containers(pod.Spec.Containers),
 			InitContainers:            containers(pod.Spec.InitContainers),
@@ -61,25 +62,15 @@ func (c *claims) key(pod *corev1.Pod, withRequests bool) (string, error) {
 	if withRequests {
 		reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
 	}
-	c.reduceVolumes(&reduced, pod)
-	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && c.byOwner && len(pod.Spec.TopologySpreadConstraints) == 0 {
+	s.claims.reduceVolumes(&reduced, pod)
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && s.claims.byOwner && len(pod.Spec.TopologySpreadConstraints) == 0 {
 		reduced.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name}}
-	}
-	if reduced.Spec.Affinity == nil && len(pod.Spec.TopologySpreadConstraints) == 0 && hasAny(pod.Labels, perPodLabels) {
-		reduced.Labels = maps.Clone(pod.Labels)
-		for _, l := range perPodLabels {
-			delete(reduced.Labels, l)
-		}
 	}
 	raw, err := reduced.Marshal()
 	if err != nil {
 		return "", fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return string(raw), nil
-}
-
-func hasAny(labels map[string]string, keys []string) bool {
-	return slices.ContainsFunc(keys, func(k string) bool { _, ok := labels[k]; return ok })
 }
 
 // requiredAffinity drops preferences: they are Score's, and no requirement.
@@ -107,8 +98,8 @@ func requiredAffinity(a *corev1.Affinity) *corev1.Affinity {
 func portsOnly(containers []corev1.Container) []corev1.Container {
 	var kept []corev1.Container
 	for _, c := range containers {
-		if len(c.Ports) > 0 {
-			kept = append(kept, corev1.Container{Ports: c.Ports, RestartPolicy: c.RestartPolicy})
+		if len(c.Ports) > 0 || len(c.RestartPolicyRules) > 0 {
+			kept = append(kept, corev1.Container{Ports: c.Ports, RestartPolicy: c.RestartPolicy, RestartPolicyRules: c.RestartPolicyRules})
 		}
 	}
 	return kept
@@ -118,7 +109,8 @@ func portsAndRequests(containers []corev1.Container) []corev1.Container {
 	kept := make([]corev1.Container, len(containers))
 	for i := range containers {
 		c := &containers[i]
-		kept[i].Resources.Requests, kept[i].Ports, kept[i].RestartPolicy = c.Resources.Requests, c.Ports, c.RestartPolicy
+		kept[i].Resources.Requests, kept[i].Ports = c.Resources.Requests, c.Ports
+		kept[i].RestartPolicy, kept[i].RestartPolicyRules = c.RestartPolicy, c.RestartPolicyRules
 	}
 	return kept
 }
@@ -160,7 +152,7 @@ func (s *Space) sortIntoShapes() error {
 	o := sorter{s, map[string]int{}, map[shapeKey]*shape{}, map[string]int{}}
 	byKey := map[string][]*corev1.Pod{}
 	for _, pod := range s.input.Pods {
-		raw, err := s.claims.key(pod, true)
+		raw, err := s.key(pod, true)
 		if err != nil {
 			return err
 		}
@@ -192,7 +184,7 @@ func (s *Space) sortIntoShapes() error {
 
 func (o *sorter) add(pods []*corev1.Pod, requests pack.Vector) error {
 	sample := pods[0]
-	raw, err := o.space.claims.key(sample, false)
+	raw, err := o.space.key(sample, false)
 	if err != nil {
 		return err
 	}

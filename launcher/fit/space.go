@@ -52,6 +52,8 @@ type Space struct {
 	input     Input
 	resources resources
 	sizes     []pack.Vector // the distinct requests
+	// readLabels are the keys of the pod labels that constraints read.
+	readLabels sets.Set[string]
 
 	claims     *claims
 	classes    []*class
@@ -70,13 +72,15 @@ type Space struct {
 	runs     []run
 	cells    []*cell
 	rooms    []*room
-	isNarrow []bool // templates that may not be chosen, for want of others as large
-	limit    string // the latest limit that was in the way
+	isNarrow []bool            // templates that may not be chosen, for want of others as large
+	limits   map[string]string // by pool: the latest that was in the way
+	// mates are classes of which pods of the first must share a host with pods of the second.
+	mates [][2]int
 }
 
 // newSpace sets up the simulation.
 func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
-	s := &Space{ctx: ctx, engine: e, input: in, domains: map[string][][]string{}}
+	s := &Space{ctx: ctx, engine: e, input: in, limits: map[string]string{}, domains: map[string][][]string{}}
 	e.lister.reset()
 	for _, n := range in.Nodes {
 		e.lister.add(n)
@@ -86,6 +90,7 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 	if s.claims, err = s.newClaims(); err != nil {
 		return nil, err
 	}
+	s.findReadLabels()
 	if err := s.sortIntoShapes(); err != nil {
 		return nil, err
 	}

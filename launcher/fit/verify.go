@@ -76,7 +76,7 @@ func newVerifier(s *Space) *verifier {
 func (v *verifier) build(plan pack.Plan) {
 	for _, n := range plan.Nodes {
 		if lack := v.lacks(n.Offerings); lack != "" {
-			v.limit = lack
+			v.limits[v.input.Templates[n.Offerings[0]].Pool] = lack
 			n.Node.Discard()
 			continue
 		}
@@ -174,6 +174,14 @@ type try struct {
 	place *place
 }
 
+// poolOf returns the pool that a place is bought from; "" for a room.
+func (v *verifier) poolOf(p *place) string {
+	if p.room {
+		return ""
+	}
+	return v.input.Templates[p.templates[0]].Pool
+}
+
 func (v *verifier) nextSeat(lot int) *place {
 	seats := v.seats[lot]
 	if len(seats) == 0 {
@@ -191,14 +199,14 @@ func (v *verifier) accept(t try) bool {
 	c := t.shape.class
 	state := v.refresh(c)
 	if state.rejected != "" {
-		t.shape.refusal = state.rejected
+		t.shape.refuse("", state.rejected)
 		return false
 	}
 	if size := v.sized(t.shape); size != nil {
 		state.state.Write(resourcesFitKey, size)
 	}
 	if status := v.engine.framework.RunFilterPlugins(v.ctx, state.state, t.pod, t.place.info); !status.IsSuccess() {
-		t.shape.refusal = status.Message()
+		t.shape.refuse(v.poolOf(t.place), status.Message())
 		return false
 	}
 	if v.classes[c].exact && !v.reserve(state.state, t) {
@@ -217,7 +225,7 @@ func (v *verifier) reserve(state fwk.CycleState, t try) bool {
 	node := t.place.info.Node().Name
 	status := v.engine.framework.RunReservePluginsReserve(v.ctx, state, t.pod, node)
 	if !status.IsSuccess() {
-		t.shape.refusal = status.Message()
+		t.shape.refuse(v.poolOf(t.place), status.Message())
 		return false
 	}
 	v.reserved[t.pod.UID] = func() { v.engine.framework.RunReservePluginsUnreserve(v.ctx, state, t.pod, node) }
