@@ -21,7 +21,8 @@ type duals struct {
 const (
 	roundsOfBound = 10
 	closeEnough   = 1e-3 // relative gap at which the bound is not worth more work
-	roughly       = 1e-2 // relative gap to which the LP is solved while bins are missing
+	roughly       = 5e-2 // relative gap to which the LP is solved while bins are missing
+	mostSeeds     = 12   // bins that start, unless more are needed to take all items
 	moreBins      = 6    // that join the relaxation in a round
 )
 
@@ -34,7 +35,7 @@ func (b *bounder) bound() duals {
 	gap := roughly
 	for range roundsOfBound {
 		primal := b.relax(gap)
-		d, overpaid := b.value()
+		d, overpaid := b.value(gap / 2)
 		value := 0.0
 		for i, it := range b.items {
 			value += float64(it.count) * d.worth[i]
@@ -45,7 +46,7 @@ func (b *bounder) bound() duals {
 		if bestBound >= primal*(1-closeEnough) || len(overpaid) == 0 && gap < roughly {
 			break
 		}
-		if b.join(overpaid); bestBound >= primal*(1-2*gap) {
+		if b.join(overpaid); len(overpaid) == 0 || bestBound >= primal*(1-2*gap) {
 			gap = closeEnough / 2
 		}
 	}
@@ -62,6 +63,7 @@ type bounder struct {
 	fitSet []bitset    // by bin: the same as a set
 	rows   []rows      // by bin, for these items; made when needed
 	rents  [][]float64 // by bin, as found last; nil for bins that others cover
+	keep   []float64   // by bin: which part of the rents is charged
 	active []int       // bins in the relaxation, in order
 	joined []bool      // by bin: it is in the relaxation
 	worth  []float64   // by item, as the relaxation has it
@@ -72,6 +74,7 @@ func newBounder(m *model) *bounder {
 	b := &bounder{
 		model: m, price: m.positivePrices(), worth: make([]float64, len(m.items)), room: make([][]int64, n), fits: make([][]int, n),
 		fitSet: make([]bitset, n), rows: make([]rows, n), rents: make([][]float64, n), joined: make([]bool, n),
+		keep: make([]float64, n),
 	}
 	for t := range m.bins {
 		b.room[t] = m.room(t)
@@ -172,8 +175,10 @@ func (b *bounder) seeds() []int {
 	}
 	slices.SortStableFunc(bins, func(s, t int) int { return cmp.Compare(mass[t], mass[s]) })
 	homed := make([]bool, len(b.items))
+	seeds := 0
 	return slices.DeleteFunc(bins, func(t int) bool {
-		useful := false
+		seeds++
+		useful := seeds <= mostSeeds
 		for _, i := range b.fits[t] {
 			useful = useful || !homed[i]
 		}
@@ -191,145 +196,4 @@ func (b *bounder) join(bins []int) {
 		b.joined[t] = true
 		b.needRows(t)
 	}
-}
-
-// relax solves the relaxation over the active bins to a relative gap; it returns its value.
-func (b *bounder) relax(gap float64) float64 {
-	r := &relaxation{first: []int{0}}
-	index := make([]int, len(b.items)) // item → item of the relaxation + 1
-	var items []int
-	for at, t := range b.active {
-		r.price = append(r.price, b.price[t])
-		r.first = append(r.first, r.first[at]+b.rows[t].n)
-		for k, i := range b.fits[t] {
-			if index[i] == 0 {
-				items = append(items, i)
-				r.count, r.pairs = append(r.count, float64(b.items[i].count)), append(r.pairs, nil)
-				index[i] = len(items)
-			}
-			j := index[i] - 1
-			r.pairs[j] = append(r.pairs[j], pair{at, len(r.share)})
-			r.share = append(r.share, b.rows[t].of(k))
-		}
-	}
-	primal := r.solve(gap)
-	for j, i := range items {
-		b.worth[i] = r.worth[j]
-	}
-	for at, t := range b.active {
-		b.rents[t] = r.l[r.first[at]:r.first[at+1]]
-	}
-	return primal
-}
-
-// value makes the relaxation's worths valid for all bins. It returns the bins that they
-// overpay most.
-func (b *bounder) value() (duals, []int) {
-	d := duals{worth: make([]float64, len(b.items)), proven: make([]float64, len(b.items))}
-	for i := range d.worth {
-		d.worth[i], d.proven[i] = math.Inf(1), math.Inf(1)
-	}
-	binding := make([]int, len(b.items)) // the bin that bounds an item's worth
-	covers := slices.Clone(b.active)
-	for _, t := range b.active {
-		b.charge(t, &d, binding)
-	}
-	for t := range slices.Backward(b.bins) { // large bins cover more
-		if b.joined[t] || len(b.fits[t]) == 0 || b.covered(t, covers) {
-			continue
-		}
-		if !b.suffice(t) {
-			b.needRows(t)
-			_, b.rents[t] = solveKnapsack(b.rows[t], gather(b.worth, b.fits[t]))
-		}
-		b.charge(t, &d, binding)
-		covers = append(covers, t)
-	}
-	loss := make([]float64, len(b.bins))
-	for i, w := range d.worth {
-		if math.IsInf(w, 1) {
-			d.worth[i], d.proven[i] = 0, 0 // weightless
-		} else if t := binding[i]; !b.joined[t] {
-			loss[t] += (b.worth[i] - w) * float64(b.items[i].count)
-		}
-	}
-	return d, b.mostly(loss)
-}
-
-// charge scales the rents of a bin to add up to its price and cuts the worths down to what
-// they pay for.
-func (b *bounder) charge(t int, d *duals, binding []int) {
-	rents := b.rents[t]
-	sum := 0.0
-	for r, l := range rents {
-		rents[r] = max(0, l)
-		sum += rents[r]
-	}
-	if sum == 0 {
-		rents[0], sum = 1, 1 // all its items are worthless so far: any rents will do
-	}
-	for r := range rents {
-		rents[r] *= b.price[t] / sum
-	}
-	for k, i := range b.fits[t] {
-		cost := b.rows[t].cost(k, rents)
-		d.proven[i] = min(d.proven[i], cost*b.bins[t].price/b.price[t])
-		if cost < d.worth[i] {
-			d.worth[i], binding[i] = cost, t
-		}
-	}
-}
-
-// covered tells whether the rents of one of the bins given would add up to no more than the
-// price of bin t if it charged the same for each pod. Then its items' worths need no more
-// cutting down.
-func (b *bounder) covered(t int, by []int) bool {
-	const rounding = 1 + 1e-10
-	for _, s := range slices.Backward(by) {
-		most := b.transfer(s, t) / rounding
-		if most <= b.price[t] && most*b.bins[s].price <= b.bins[t].price*b.price[s] {
-			return true
-		}
-	}
-	return false
-}
-
-// transfer returns the most that pods on bin t pay if they are charged as on bin s;
-// infinite if items fit t that do not fit s.
-func (b *bounder) transfer(s, t int) float64 {
-	if !b.fitSet[s].includes(b.fitSet[t]) {
-		return math.Inf(1)
-	}
-	sum := 0.0
-	for r, l := range b.rents[s] {
-		if l > 0 {
-			m := b.rows[s].meters[r]
-			sum += l * m.most(b.room[t][m.resource])
-		}
-	}
-	return sum
-}
-
-// needRows makes the rows of a bin unless they are there.
-func (b *bounder) needRows(t int) {
-	if b.rows[t].shares == nil {
-		b.rows[t] = b.rowsOf(t, b.fits[t])
-	}
-}
-
-// suffice tells whether the rents found last for a bin still pay for the worths of all its items.
-func (b *bounder) suffice(t int) bool {
-	return b.rents[t] != nil && b.rows[t].raise(b.rents[t], gather(b.worth, b.fits[t])) <= b.price[t]
-}
-
-// mostly returns the few bins that account for most of a loss.
-func (b *bounder) mostly(loss []float64) []int {
-	var bins []int
-	for t, l := range loss {
-		if l > 0 {
-			bins = append(bins, t)
-		}
-	}
-	slices.SortStableFunc(bins, func(s, t int) int { return cmp.Compare(loss[t], loss[s]) })
-	return bins[:min(moreBins, len(bins))]
 }

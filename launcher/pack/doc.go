@@ -11,7 +11,8 @@
 // offerings of equal capacity, price and fits one bin. A bin that another one beats in every
 // respect is dropped.
 //
-// Bound (bound.go, rows.go, interior.go, knapsack.go). The dual of the assignment LP prices
+// Bound (bound.go, value.go, relax.go, interior.go, rows.go, knapsack.go). The dual of the
+// assignment LP prices
 // every item and every resource of every bin. The sum of the items' worths is a proven lower
 // bound on the price of any plan, and what a node's pods are worth, divided by its price,
 // is at most 1 and says how much of the money is well spent. Where pods are large, cuts from
@@ -19,9 +20,11 @@
 // solved by an interior-point method (Mehrotra 1992) over the few bins that matter; others join
 // as long as a fractional filling of theirs would be worth more than it costs (column
 // generation, Gilmore and Gomory 1961). The reported bound does not rest on the solver's
-// precision: worths are cut down until they are valid for every bin (Farley 1990).
+// precision: worths are cut down until they are valid for every bin (Farley 1990). For most
+// bins that takes no work: what another bin charges for its resources proves them, too.
 //
-// Plan (search.go, greedy.go, fill.go, improve.go). A greedy plan opens the bin with the most
+// Plan (search.go, ladder.go, greedy.go, fill.go, improve.go). A greedy plan opens the bin
+// with the most
 // worth per price, as many alike nodes as there are pods for, and again for what is left. A
 // filling takes the items that make the most of the room that is free, so that all
 // resources run out together (the dot-product heuristics of Panigrahy et al. 2011). Further

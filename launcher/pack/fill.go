@@ -39,6 +39,7 @@ type filler struct {
 	pull  []float64 // by item: guide, weighed by size as the style says
 
 	candidates []int
+	next       int // position of the candidate to compare first
 	free       []int64
 	inverse    []float64
 	takes      []take
@@ -98,7 +99,7 @@ func (f *filler) fill(b int) (takes []take, worth float64) {
 			f.candidates = append(f.candidates, i)
 		}
 	}
-	f.takes = f.takes[:0]
+	f.takes, f.next = f.takes[:0], 0
 	for {
 		at, share := f.choose()
 		if at < 0 {
@@ -120,30 +121,44 @@ func (f *filler) fill(b int) (takes []take, worth float64) {
 	}
 }
 
+// mostCompared bounds the candidates that are compared at a time; the next ones are others.
+const mostCompared = 300
+
 // choose returns the position of the candidate to take next, and the largest share of a free
-// resource that a pod of it takes; -1 when none fits. Candidates that no longer fit are dropped.
+// resource that a pod of it takes; -1 when none fits. Candidates that turn out to no longer fit
+// are dropped.
 func (f *filler) choose() (best int, bestShare float64) {
 	n := len(f.resources)
+	inverse := f.inverse[:n]
 	for r, q := range f.free {
-		f.inverse[r] = 1 / (float64(q) + 1e-9)
+		inverse[r] = 1 / (float64(q) + 1e-9)
 	}
 	best = -1
 	bestPull := 0.0
-	kept := f.candidates[:0]
-	for _, i := range f.candidates {
-		share := 0.0
-		for r, q := range f.request[i*n : i*n+n] {
-			share = max(share, q*f.inverse[r])
+	all := f.candidates
+	for best < 0 && len(all) > 0 {
+		if f.next >= len(all) {
+			f.next = 0
 		}
-		if share > 1 {
-			continue
+		for end := f.next + mostCompared; f.next < min(end, len(all)); {
+			i, share := all[f.next], 0.0
+			for r, q := range f.request[i*n : i*n+n][:len(inverse)] {
+				if s := q * inverse[r]; s > share {
+					share = s
+				}
+			}
+			if share > 1 {
+				all[f.next] = all[len(all)-1]
+				all = all[:len(all)-1]
+				continue
+			}
+			if best < 0 || f.pull[i]*bestShare > bestPull*share {
+				best, bestPull, bestShare = f.next, f.pull[i], share
+			}
+			f.next++
 		}
-		if best < 0 || f.pull[i]*bestShare > bestPull*share {
-			best, bestPull, bestShare = len(kept), f.pull[i], share
-		}
-		kept = append(kept, i)
 	}
-	f.candidates = kept
+	f.candidates = all
 	return best, bestShare
 }
 

@@ -97,6 +97,18 @@ func syntheticTypes(r *rand.Rand) []instance {
 	return list
 }
 
+// manySizes makes families of so many sizes each, of equal price a CPU.
+func manySizes(sizes int64) []instance {
+	var list []instance
+	for vcpu := range sizes {
+		for _, ratio := range []int64{2, 4, 8} {
+			list = append(list, instance{fmt.Sprint(ratio, ".", vcpu+1), "amd64", fmt.Sprint("m", ratio), vcpu + 1,
+				(vcpu + 1) * ratio << 30, 110, 0, float64(vcpu+1) * (0.04 + 0.005*float64(ratio))})
+		}
+	}
+	return list
+}
+
 // ec2Types reads EC2's real list where it is at hand.
 func ec2Types(tb testing.TB) []instance {
 	file, err := os.Open("../../../shared/data/ec2-us-east-1.csv")

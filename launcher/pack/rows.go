@@ -151,8 +151,8 @@ func (m *model) cut(items []int, r int, room int64, column []float64) ([]float64
 	for part := 1; part < finestCut && len(large) > 0; part++ {
 		gain := 0.0
 		for _, k := range large {
-			share := float64(int(float64(part+1)*column[k])) / float64(part)
-			gain += float64(m.items[items[k]].count) * max(0, share-column[k])
+			it := &m.items[items[k]]
+			gain += float64(it.count) * max(0, rounded(it.request[r], room, part)-column[k])
 		}
 		if gain > bestGain {
 			best, bestGain = part, gain
