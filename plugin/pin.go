@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -33,6 +34,7 @@ func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 		if _, err := p.handle.SnapshotSharedLister().NodeInfos().Get(r.Node); err != nil {
 			return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node "+r.Node+", launched for this pod, is not known to the scheduler yet")
 		}
+		p.clearNominations(r.Node, pod)
 		state.Write(stateKey, &cycle{pod: r.Pod, pinned: r.Node})
 		return &fwk.PreFilterResult{NodeNames: sets.New(r.Node)}, nil
 	case reserved && r.GateClosed():
@@ -43,6 +45,22 @@ func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	default:
 		state.Write(stateKey, &cycle{pod: podOf(pod)})
 		return nil, nil
+	}
+}
+
+// clearNominations makes the scheduler forget that the pod's fellow holders are nominated
+// to its node. While Filter judges one of them, the framework counts all that are nominated
+// there as if they ran (runtime/framework.go, addGENominatedPods): fellows under a spread
+// constraint would each wait for other zones to catch up with all of them at once, and
+// for ever if those wait in turn. The guard keeps their room, and a failed cycle nominates
+// them again, so this is done in each.
+func (p *Slipway) clearNominations(node string, pod *v1.Pod) {
+	holders := p.ledger.Holders(node)
+	for _, n := range p.handle.NominatedPodsForNode(node) {
+		fellow := n.GetPod()
+		if fellow.UID != pod.UID && slices.ContainsFunc(holders, func(h ledger.Holder) bool { return h.UID == fellow.UID }) {
+			p.handle.DeleteNominatedPodIfExists(fellow)
+		}
 	}
 }
 

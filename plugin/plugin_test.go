@@ -62,6 +62,33 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestFellowHolders: pods that share a node and a spread constraint do not count each other
+// before they run, or those of two zones would wait for each other for ever.
+func TestFellowHolders(t *testing.T) {
+	w := newWorld(t)
+	spread := func(name string) *v1.Pod {
+		return pod(name, "1").Label("app", "web").SpreadConstraint(1, "zone", v1.DoNotSchedule, st.MakeLabelSelector().Label("app", "web").Obj(), nil, nil, nil, nil).Obj()
+	}
+	inZone := func(n *v1.Node, zone string) *v1.Node {
+		n.Labels = map[string]string{"zone": zone}
+		return n
+	}
+	for name, node := range map[string]string{"a1": "a", "a2": "a", "b1": "b", "b2": "b"} {
+		p := spread(name)
+		w.exists(p)
+		w.plugin.Apply([]ledger.Update{launched(name, "claim-"+node, node)})
+		p.Status.NominatedNodeName = node
+		info, err := framework.NewPodInfo(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.fw.AddNominatedPod(klog.FromContext(w.ctx), info, &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: node})
+	}
+	w.nodes(nil, inZone(node("a", "3"), "a"), inZone(node("b", "3"), "b"))
+	w.want("the first of zone a", w.schedule(spread("a1")), "node a")
+	w.want("the first of zone b", w.schedule(spread("b1")), "node b")
+}
+
 func TestPostFilter(t *testing.T) {
 	victim := pod("victim", "1").Node("small").Terminating().Obj()
 	daemon := ofDaemonSet(pod("a", "2").Obj())

@@ -20,6 +20,7 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/backend/queue"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
@@ -126,7 +127,7 @@ func newWorld(t *testing.T) *world {
 	w.fw, err = tf.NewFramework(ctx, register, "slipway-scheduler",
 		frameworkruntime.WithInformerFactory(w.factory), frameworkruntime.WithClientSet(w.client),
 		frameworkruntime.WithEventRecorder(w.events), frameworkruntime.WithPodActivator(w),
-		frameworkruntime.WithSnapshotSharedLister(w.lister))
+		frameworkruntime.WithSnapshotSharedLister(w.lister), frameworkruntime.WithPodNominator(queue.NewTestQueue(ctx, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func (w *world) schedule(pod *v1.Pod) outcome {
 			if !pre.AllNodes() && !pre.NodeNames.Has(name) {
 				continue
 			}
-			s := w.fw.RunFilterPlugins(w.ctx, state, pod, info)
+			s := w.fw.RunFilterPluginsWithNominatedPods(w.ctx, state, pod, info)
 			if s.IsSuccess() {
 				return outcome{Node: name}
 			}

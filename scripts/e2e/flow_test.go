@@ -365,6 +365,24 @@ func TestZoneSpread(t *testing.T) {
 	}
 }
 
+// TestSpreadOnSharedNodes: pods that spread over zones and share their nodes all bind,
+// although each is nominated to a node together with others of its kind.
+func TestSpreadOnSharedNodes(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	w.poolReady(pool("m5", never, "m5.2xlarge"))
+	w.create(deployment("spread", 15, "1", func(s *corev1.PodSpec) {
+		s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.DoNotSchedule,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "spread"}},
+		}}
+	}))
+	w.onReserved(w.bound("spread", 15))
+	if n := len(w.running()); n != 3 {
+		t.Errorf("%d instances, want one in each of three zones", n)
+	}
+}
+
 // TestStory: the walkthrough's story can be read off the launcher's log at its default level.
 func TestStory(t *testing.T) {
 	t.Parallel()
