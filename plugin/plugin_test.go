@@ -78,11 +78,7 @@ func TestFellowHolders(t *testing.T) {
 		w.exists(p)
 		w.plugin.Apply([]ledger.Update{launched(name, "claim-"+node, node)})
 		p.Status.NominatedNodeName = node
-		info, err := framework.NewPodInfo(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.fw.AddNominatedPod(klog.FromContext(w.ctx), info, &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: node})
+		w.queue.Add(w.ctx, p)
 	}
 	w.nodes(nil, inZone(node("a", "3"), "a"), inZone(node("b", "3"), "b"))
 	w.want("the first of zone a", w.schedule(spread("a1")), "node a")

@@ -46,6 +46,7 @@ type world struct {
 	clock   *clocktesting.FakeClock
 	client  *fake.Clientset
 	factory informers.SharedInformerFactory
+	queue   *queue.PriorityQueue // for its nominations
 	events  *events.FakeRecorder
 	lister  *lister
 
@@ -104,13 +105,16 @@ func newWorld(t *testing.T) *world {
 		events: events.NewFakeRecorder(100), lister: &lister{cache.NewEmptySnapshot()},
 	}
 	w.factory = informers.NewSharedInformerFactory(w.client, 0)
+	schedulermetrics.Register()
+	older := func(a, b fwk.QueuedPodInfo) bool { return a.GetTimestamp().Before(b.GetTimestamp()) }
+	w.queue = queue.NewTestQueueWithInformerFactory(ctx, older, w.factory,
+		queue.WithMetricsRecorder(schedulermetrics.NewMetricsAsyncRecorder(10, time.Second, ctx.Done())))
 	args := &config.SlipwayArgs{LauncherAddress: "-"}
 	config.SetDefaults(args)
 	m, err := newMetrics(func(basemetrics.Registerable) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	schedulermetrics.Register()
 	registry := plugins.NewInTreeRegistry()
 	register := []tf.RegisterPluginFunc{
 		tf.RegisterQueueSortPlugin(names.PrioritySort, registry[names.PrioritySort]),
@@ -127,7 +131,7 @@ func newWorld(t *testing.T) *world {
 	w.fw, err = tf.NewFramework(ctx, register, "slipway-scheduler",
 		frameworkruntime.WithInformerFactory(w.factory), frameworkruntime.WithClientSet(w.client),
 		frameworkruntime.WithEventRecorder(w.events), frameworkruntime.WithPodActivator(w),
-		frameworkruntime.WithSnapshotSharedLister(w.lister), frameworkruntime.WithPodNominator(queue.NewTestQueue(ctx, nil)))
+		frameworkruntime.WithSnapshotSharedLister(w.lister), frameworkruntime.WithPodNominator(w.queue))
 	if err != nil {
 		t.Fatal(err)
 	}
