@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
+	corev1defaults "k8s.io/kubernetes/pkg/apis/core/v1"
 	"k8s.io/kubernetes/pkg/controller/daemon"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
@@ -22,6 +23,7 @@ func daemonPods(log klog.Logger, node *corev1.Node, daemons []*appsv1.DaemonSet)
 			continue
 		}
 		pod := daemon.NewPod(ds, node.Name)
+		corev1defaults.SetObjectDefaults_Pod(pod) // as the API server will: limits become requests
 		pod.Name = fmt.Sprintf("%s-%d", ds.Name, i)
 		pod.UID = daemonUID(ds)
 		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ds, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/slipway-dev/slipway/launcher/fit"
@@ -82,5 +83,17 @@ func TestFeaturesAreNotMixed(t *testing.T) {
 		if len(plan.Unplaced) != 1 || plan.Unplaced[0].Pod.Name != userns[0].Name {
 			t.Errorf("%s first: %d pods unplaced", order[0].Name, len(plan.Unplaced))
 		}
+	}
+}
+
+// TestDaemonSetLimits: the API server takes limits for requests that are left out, and a
+// DaemonSet's template has not been there yet.
+func TestDaemonSetLimits(t *testing.T) {
+	ds := daemonSet("1")
+	c := &ds.Spec.Template.Spec.Containers[0]
+	c.Resources.Limits, c.Resources.Requests = c.Resources.Requests, nil
+	in := fit.Input{Pods: pods(1, "web", "1500m", "1Gi"), Templates: templates("default"), DaemonSets: []*appsv1.DaemonSet{ds}}
+	if got, want := run(t, newEngine(t), in), "c4m16/a: 1×web\n"; got != want {
+		t.Errorf("plan: %s, want %s", got, want)
 	}
 }
