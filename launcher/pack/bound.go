@@ -28,13 +28,13 @@ const (
 
 // bound prices the items by the dual of the assignment LP. The LP is solved over the
 // few bins that matter, and bins that its worths would pay more than they cost join,
-// until none is left (column generation). Every round gives valid duals: a bin's
-// rents, scaled down to add up to its price, bound each worth.
+// until none is left (column generation): roughly first and without cuts, then closely.
+// Every round gives valid duals: a bin's rents, scaled to add up to its price, bound each worth.
 func (b *bounder) bound() duals {
 	best, bestBound := duals{}, -1.0
-	gap := roughly
+	gap, closing := roughly, false
 	for range roundsOfBound {
-		primal := b.relax(gap)
+		primal := b.relax(gap, closing)
 		d, overpaid := b.value(gap / 2)
 		value := 0.0
 		for i, it := range b.items {
@@ -43,11 +43,11 @@ func (b *bounder) bound() duals {
 		if value > bestBound {
 			best, bestBound = d, value
 		}
-		if bestBound >= primal*(1-closeEnough) || len(overpaid) == 0 && gap < roughly {
+		if closing && (bestBound >= primal*(1-closeEnough) || len(overpaid) == 0) {
 			break
 		}
 		if b.join(overpaid); len(overpaid) == 0 || bestBound >= primal*(1-2*gap) {
-			gap = closeEnough / 2
+			gap, closing = closeEnough/2, true
 		}
 	}
 	b.limits(&best)
@@ -191,7 +191,8 @@ func (b *bounder) seeds() []int {
 
 func (b *bounder) join(bins []int) {
 	b.active = append(b.active, bins...)
-	slices.Sort(b.active)
+	// By columns, so that the rows of an item that fits few of them are side by side.
+	slices.SortFunc(b.active, func(s, t int) int { return cmp.Or(b.bins[s].column-b.bins[t].column, s-t) })
 	for _, t := range bins {
 		b.joined[t] = true
 		b.needRows(t)

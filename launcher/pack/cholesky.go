@@ -43,8 +43,14 @@ func solveCholesky(a, b []float64, n int) {
 	}
 	for i := n - 1; i >= 0; i-- {
 		b[i] /= a[i*n+i]
-		for k, v := range a[i*n : i*n+i] {
-			b[k] -= v * b[i]
-		}
+		subtract(b[:i], a[i*n:i*n+i], b[i])
+	}
+}
+
+// subtract takes f times b from a, which is as long.
+func subtract(a, b []float64, f float64) {
+	a = a[:len(b)]
+	for i, v := range b {
+		a[i] -= f * v
 	}
 }

@@ -62,20 +62,20 @@ func (f *filler) best(reach []float64, rest float64) (int, []take) {
 		}
 		tried.set(next)
 		rung := &f.ladder[next]
-		if reach[next] = f.try(rung.bin, rung.least, &best); best.bin >= 0 && reach[next] >= best.eff {
+		if reach[next] = f.try(rung.bin, &best); best.bin >= 0 && reach[next] >= best.eff {
 			bestRung = next
 		}
 	}
 	if best.bin >= 0 {
 		for _, b := range f.ladder[bestRung].next {
-			f.try(b, f.price[b], &best)
+			f.try(b, &best)
 		}
 	}
 	return best.bin, best.takes
 }
 
 // try fills a bin; what is better than the best so far replaces it.
-func (f *filler) try(b int, least float64, best *choice) (eff float64) {
+func (f *filler) try(b int, best *choice) (eff float64) {
 	if l := f.bins[b].limit; l > 0 && f.used[b] >= l {
 		return 0
 	}

@@ -214,8 +214,8 @@ func covers(a, b []int64) bool {
 // dropHomeless removes the items that fit no bin.
 func (m *model) dropHomeless(fits *fitTable) {
 	m.items = slices.DeleteFunc(m.items, func(it item) bool {
-		for t := range slices.Backward(m.bins) {
-			if m.takes(t, &it, fits) {
+		for _, b := range slices.Backward(m.bins) {
+			if fits.has(it.row, b.column) && covers(b.capacity, it.request) {
 				return false
 			}
 		}
@@ -223,34 +223,54 @@ func (m *model) dropHomeless(fits *fitTable) {
 	})
 }
 
-// takes tells whether a bin takes a pod of the item.
-func (m *model) takes(t int, it *item, fits *fitTable) bool {
-	return fits.has(it.row, m.bins[t].column) && covers(m.bins[t].capacity, it.request)
-}
-
 // match lists, for every bin, the items of which it takes a pod, and removes the bins that
 // take none.
 func (m *model) match(fits *fitTable) {
-	var lists [][]int
 	index := map[string]int{}
-	set := m.newSet()
+	columns := make([]columnItems, len(fits.cells))
+	var lists [][]int
 	for t := range m.bins {
-		clear(set)
-		for i := range m.items {
-			if m.takes(t, &m.items[i], fits) {
-				set.set(i)
+		b := &m.bins[t]
+		c := &columns[b.column]
+		if c.largest == nil {
+			c.collect(m, fits, b.column)
+		}
+		set := c.all
+		if !covers(b.capacity, c.largest) {
+			set = m.newSet()
+			for _, i := range c.items {
+				if covers(b.capacity, m.items[i].request) {
+					set.set(i)
+				}
 			}
 		}
-		b := &m.bins[t]
-		b.set = intern(index, set, &m.sets)
-		if b.set == len(lists) {
-			m.sets[b.set] = slices.Clone(set)
+		if b.set = intern(index, set, &m.sets); b.set == len(lists) {
 			lists = append(lists, set.list())
 			m.totals = append(m.totals, m.total(lists[b.set]))
 		}
 		b.items = lists[b.set]
 	}
 	m.bins = slices.DeleteFunc(m.bins, func(b bin) bool { return len(b.items) == 0 })
+}
+
+// columnItems are the items that fit a column, their sizes left aside.
+type columnItems struct {
+	items   []int
+	all     bitset
+	largest []int64 // request of each resource
+}
+
+func (c *columnItems) collect(m *model, fits *fitTable, column int) {
+	c.all, c.largest = m.newSet(), make([]int64, len(m.resources))
+	for i, it := range m.items {
+		if fits.has(it.row, column) {
+			c.items = append(c.items, i)
+			c.all.set(i)
+			for r, q := range it.request {
+				c.largest[r] = max(c.largest[r], q)
+			}
+		}
+	}
 }
 
 // newSet returns an empty set of items.

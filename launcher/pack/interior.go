@@ -21,6 +21,7 @@ type relaxation struct {
 	share [][]float64 // by pair: the item's shares of the bin's rows
 
 	y, z, dy, dz  []float64 // by pair: pods, slack of worth, and their directions
+	theta         []float64 // by pair: y ÷ z
 	x, u, dx, du  []float64 // by bin: nodes, slack of price
 	q, l, dq, dl  []float64 // by row: free room, rent
 	worth, dw     []float64 // by item
@@ -51,6 +52,7 @@ func (r *relaxation) start() {
 	pairs, bins, n := len(r.share), len(r.price), r.first[len(r.price)]
 	floats := func(n int) []float64 { return make([]float64, n) }
 	r.y, r.z, r.dy, r.dz, r.rcY = floats(pairs), floats(pairs), floats(pairs), floats(pairs), floats(pairs)
+	r.theta = floats(pairs)
 	r.x, r.u, r.dx, r.du, r.rcX = floats(bins), floats(bins), floats(bins), floats(bins), floats(bins)
 	r.q, r.l, r.dq, r.dl, r.rcQ = floats(n), floats(n), floats(n), floats(n), floats(n)
 	r.worth, r.dw, r.normal = floats(len(r.count)), floats(len(r.count)), floats(n*n)
@@ -200,6 +202,7 @@ func (r *relaxation) factor() bool {
 		total, m := 0.0, 0
 		for _, p := range pairs {
 			theta := r.y[p.at] / r.z[p.at]
+			r.theta[p.at] = theta
 			total += theta
 			first := r.first[p.bin]
 			for i, a := range r.share[p.at] {
@@ -210,6 +213,13 @@ func (r *relaxation) factor() bool {
 				}
 				m++
 			}
+		}
+		if m == 0 || at[m-1]-at[0] == m-1 { // the rows are side by side, as most often
+			for i, gi := range g[:m] {
+				first := at[i]*n + at[0]
+				subtract(r.normal[first:first+i+1], g[:i+1], gi/total)
+			}
+			continue
 		}
 		for i, gi := range g[:m] {
 			f, row := gi/total, r.normal[at[i]*n:at[i]*n+at[i]+1]
@@ -234,11 +244,11 @@ func (r *relaxation) direction() {
 		h, total := 0.0, 0.0
 		for _, p := range pairs {
 			h -= r.rcY[p.at] / r.z[p.at]
-			total += r.y[p.at] / r.z[p.at]
+			total += r.theta[p.at]
 		}
 		r.dw[i] = h / total
 		for _, p := range pairs {
-			f := r.rcY[p.at]/r.z[p.at] + r.y[p.at]/r.z[p.at]*h/total
+			f := r.rcY[p.at]/r.z[p.at] + r.theta[p.at]*h/total
 			for j, a := range r.share[p.at] {
 				rhs[r.first[p.bin]+j] += a * f
 			}
@@ -248,15 +258,15 @@ func (r *relaxation) direction() {
 	for i, pairs := range r.pairs {
 		total := 0.0
 		for _, p := range pairs {
-			theta := r.y[p.at] / r.z[p.at]
-			total += theta
-			r.dz[p.at] = 0
+			total += r.theta[p.at]
+			dz, dl := 0.0, r.dl[r.first[p.bin]:]
 			for j, a := range r.share[p.at] {
-				r.dz[p.at] += a * r.dl[r.first[p.bin]+j]
+				dz += a * dl[j]
 			}
+			r.dz[p.at] = dz
 		}
 		for _, p := range pairs {
-			r.dw[i] += r.y[p.at] / r.z[p.at] / total * r.dz[p.at]
+			r.dw[i] += r.theta[p.at] / total * r.dz[p.at]
 		}
 		for _, p := range pairs {
 			r.dz[p.at] -= r.dw[i]

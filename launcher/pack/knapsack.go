@@ -15,8 +15,8 @@ type knapsack struct {
 	rents   []float64
 }
 
-// solveKnapsack returns the value of the filling and the rents of the rows.
-func solveKnapsack(r rows, worth []float64) (value float64, rents []float64) {
+// solveKnapsack returns the rents of the rows.
+func solveKnapsack(r rows, worth []float64) []float64 {
 	n := r.n
 	k := &knapsack{
 		rows: r, worth: worth, inverse: make([]float64, n*n), level: make([]float64, n),
@@ -38,10 +38,7 @@ func solveKnapsack(r rows, worth []float64) (value float64, rents []float64) {
 		}
 		k.pivot(in, slack)
 	}
-	for r, v := range k.value {
-		value += v * k.level[r]
-	}
-	return value, k.rents
+	return k.rents
 }
 
 // entering picks the variable that gains most: an item, or the slack of a resource with a negative rent.

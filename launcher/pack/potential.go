@@ -15,7 +15,7 @@ func (b *bounder) potential(worth []float64, exact bool) []float64 {
 		}
 		items := gather(worth, b.fits[t])
 		if exact {
-			_, b.rents[t] = solveKnapsack(b.rows[t], items)
+			b.rents[t] = solveKnapsack(b.rows[t], items)
 		}
 		b.rows[t].raise(b.rents[t], items)
 		covers = append(covers, t)
@@ -56,6 +56,6 @@ func (b *bounder) limits(d *duals) {
 func (b *bounder) most(t int, worth []float64) float64 {
 	items := slices.DeleteFunc(slices.Clone(b.bins[t].items), func(i int) bool { return b.items[i].weightless() })
 	rows := b.rowsOf(t, items)
-	_, rents := solveKnapsack(rows, gather(worth, items))
+	rents := solveKnapsack(rows, gather(worth, items))
 	return rows.raise(rents, gather(worth, items))
 }

@@ -223,7 +223,8 @@ func (k *packer) oneByOne(m *model) {
 				if !k.table.has(it.row, m.bins[i].column) || !covers(m.bins[i].capacity, it.request) {
 					continue
 				}
-				for k.left[s] > 0 && k.alone(&m.bins[i], s) {
+				for more := true; more && k.left[s] > 0; {
+					more = k.alone(&m.bins[i], s)
 				}
 			}
 		}
@@ -237,7 +238,8 @@ func (k *packer) alone(b *bin, s int) bool {
 		return false
 	}
 	n := &bought{offering: t, node: node, free: slices.Clone(k.Offerings[t].Capacity)}
-	for k.left[s] > 0 && n.free.holds(k.Shapes[s].Requests) > 0 && k.add(n, s, 1) > 0 {
+	for got := 1; got > 0 && k.left[s] > 0 && n.free.holds(k.Shapes[s].Requests) > 0; {
+		got = k.add(n, s, 1)
 	}
 	if len(n.pods) == 0 {
 		k.drop(n)

@@ -2,23 +2,32 @@ package pack
 
 import "math"
 
-// relax solves the relaxation over the active bins to a relative gap; it returns its value.
-func (b *bounder) relax(gap float64) float64 {
+// relax solves the relaxation over the active bins, with cuts or without, to a relative gap; it
+// returns its value.
+func (b *bounder) relax(gap float64, cuts bool) float64 {
 	r := &relaxation{first: []int{0}}
 	bundle := b.bundles(r)
+	size := 0
+	for _, t := range b.active {
+		size += len(b.rows[t].shares)
+	}
+	shares := make([]float64, size)
 	for at, t := range b.active {
-		rows := b.rows[t]
+		rows, n := b.rows[t], b.rows[t].n
+		if !cuts {
+			n = rows.plain
+		}
 		r.price = append(r.price, b.price[t])
-		r.first = append(r.first, r.first[at]+rows.n)
+		r.first = append(r.first, r.first[at]+n)
 		for k, i := range b.fits[t] {
 			j := bundle[i]
 			if last := len(r.pairs[j]) - 1; last < 0 || r.pairs[j][last].bin != at {
 				r.pairs[j] = append(r.pairs[j], pair{at, len(r.share)})
-				r.share = append(r.share, make([]float64, rows.n))
+				r.share, shares = append(r.share, shares[:n:n]), shares[n:]
 			}
 			share := r.share[r.pairs[j][len(r.pairs[j])-1].at]
 			part := float64(b.items[i].count) / r.count[j]
-			for row, a := range rows.of(k) {
+			for row, a := range rows.of(k)[:n] {
 				share[row] += part * a
 			}
 		}
@@ -28,7 +37,8 @@ func (b *bounder) relax(gap float64) float64 {
 		b.worth[i] = math.Inf(1)
 	}
 	for at, t := range b.active {
-		b.rents[t] = r.l[r.first[at]:r.first[at+1]]
+		b.rents[t] = make([]float64, b.rows[t].n)
+		copy(b.rents[t], r.l[r.first[at]:r.first[at+1]])
 		for k, i := range b.fits[t] {
 			b.worth[i] = min(b.worth[i], b.rows[t].cost(k, b.rents[t]))
 		}

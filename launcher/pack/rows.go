@@ -9,6 +9,7 @@ import (
 // y_i pods of item i.
 type rows struct {
 	n      int
+	plain  int       // the first rows are resources, the rest are cuts
 	shares []float64 // the items' shares of each row, one item after the other
 	meters []meter   // by row
 }
@@ -96,8 +97,11 @@ func (m *model) rowsOf(t int, items []int) rows {
 			continue
 		}
 		kept, meters = append(kept, column), append(meters, meter{r, 0, room[r]})
-		if cut, parts := m.cut(items, r, room[r], column); cut != nil {
-			kept, meters = append(kept, cut), append(meters, meter{r, parts, room[r]})
+	}
+	plain := len(kept)
+	for row, mt := range meters {
+		if cut, parts := m.cut(items, mt.resource, mt.room, kept[row]); cut != nil {
+			kept, meters = append(kept, cut), append(meters, meter{mt.resource, parts, mt.room})
 		}
 	}
 	share := make([]float64, 0, len(items)*len(kept))
@@ -106,7 +110,7 @@ func (m *model) rowsOf(t int, items []int) rows {
 			share = append(share, column[k])
 		}
 	}
-	return rows{len(kept), share, meters}
+	return rows{len(kept), plain, share, meters}
 }
 
 // room is the capacity of a bin, but no more than all items that fit it take together:

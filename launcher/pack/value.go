@@ -19,7 +19,7 @@ func (b *bounder) value(tolerance float64) (duals, []int) {
 		}
 		if !b.suffice(t) {
 			b.needRows(t)
-			_, b.rents[t] = solveKnapsack(b.rows[t], gather(b.worth, b.fits[t]))
+			b.rents[t] = solveKnapsack(b.rows[t], gather(b.worth, b.fits[t]))
 		}
 		b.normalize(t)
 		covers = append(covers, t)
