@@ -160,7 +160,7 @@ func fitsSome(p *Problem, s int) bool {
 }
 
 func TestPlansAreSound(t *testing.T) {
-	for seed := range uint64(400) {
+	for seed := range uint64(160) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			p, b := random(seed)
 			plan := Pack(*p)
@@ -175,7 +175,7 @@ func TestPlansAreSound(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			p, b := random(seed)
 			r := rand.New(rand.NewPCG(seed, 3))
@@ -205,7 +205,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestEqualInputGivesAnEqualPlan(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		describe := func() (out string) {
 			p, _ := random(seed)
 			plan := Pack(*p)
