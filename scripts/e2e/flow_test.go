@@ -319,26 +319,23 @@ func TestClientCertificateRequired(t *testing.T) {
 		}
 		return []tls.Certificate{cert}
 	}
-	for _, tt := range []struct {
-		name  string
-		certs []tls.Certificate
-		want  codes.Code
-	}{
-		{"none", nil, codes.Unavailable},
-		{"of another authority", pair(stranger.Client), codes.Unavailable},
-		{"of the scheduler", pair(w.Certs.Client), codes.OK},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			conn, err := grpc.NewClient(w.GRPCAddress, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-				RootCAs: roots, Certificates: tt.certs, MinVersion: tls.VersionTLS13,
-			})))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close() //nolint:errcheck // a test's connection
-			_, err = slipwayv1.NewLauncherServiceClient(conn).ReservePods(t.Context(), &slipwayv1.ReservePodsRequest{})
-			if got := status.Code(err); got != tt.want {
-				t.Errorf("ReservePods: %v, want code %s", err, tt.want)
+	reserve := func(certs []tls.Certificate) error {
+		conn, err := grpc.NewClient(w.GRPCAddress, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+			RootCAs: roots, Certificates: certs, MinVersion: tls.VersionTLS13,
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // a test's connection
+		_, err = slipwayv1.NewLauncherServiceClient(conn).ReservePods(t.Context(), &slipwayv1.ReservePodsRequest{})
+		return err
+	}
+	// With the right certificate, so that what is refused below is not for want of a leader.
+	w.eventually("the scheduler is served", func() error { return reserve(pair(w.Certs.Client)) })
+	for name, certs := range map[string][]tls.Certificate{"none": nil, "of another authority": pair(stranger.Client)} {
+		t.Run(name, func(t *testing.T) {
+			if err := reserve(certs); status.Code(err) != codes.Unavailable {
+				t.Errorf("ReservePods: %v, want code %s", err, codes.Unavailable)
 			}
 		})
 	}
