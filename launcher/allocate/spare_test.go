@@ -17,10 +17,10 @@ import (
 )
 
 // launched is a claim whose node is yet to come.
-func launched(name string, pods ...string) *v1alpha1.NodeClaim {
-	c := claimFor(name, pods...)
-	c.UID, c.ResourceVersion = types.UID(name), "5"
-	c.Status.InstanceType, c.Status.InstanceID, c.Status.NodeName, c.Status.Zone = "t3.medium", "i-1", "node-"+name, "a"
+func launched(pods ...string) *v1alpha1.NodeClaim {
+	c := claimFor("c", pods...)
+	c.UID, c.ResourceVersion = "c", "5"
+	c.Status.InstanceType, c.Status.InstanceID, c.Status.NodeName, c.Status.Zone = "t3.medium", "i-1", "node-c", "a"
 	c.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
 	return c
 }
@@ -44,7 +44,7 @@ func giving(c *v1alpha1.NodeClaim, version string, pods ...string) *v1alpha1.Nod
 // heard of. A node that is ready stays so.
 func TestNodeIsReadyBeforePlanIsHeard(t *testing.T) {
 	l := newLoop(t, waiting("a"), waiting("b"))
-	claim := launched("c", "a")
+	claim := launched("a")
 	l.observe(event{claim: claim})
 	l.reserve([]*corev1.Pod{waiting("b")})
 	l.plan("test")
@@ -67,7 +67,7 @@ func TestNodeIsReadyBeforePlanIsHeard(t *testing.T) {
 // it again.
 func TestReleasedWhileOthersAreAdded(t *testing.T) {
 	l := newLoop(t, waiting("a"), waiting("b"), waiting("q"))
-	claim := giving(launched("c", "a"), "5", "q")
+	claim := giving(launched("a"), "5", "q")
 	l.observe(event{claim: claim})
 	l.reserve([]*corev1.Pod{waiting("b")})
 	l.plan("test")
@@ -89,10 +89,10 @@ func TestRoomsOfClaims(t *testing.T) {
 		wantOn   []string // pods that hold a place
 		wantRoom bool
 	}{
-		{"on its way", launched("c", "a", "b"), []string{"a", "b"}, true},
-		{"a pod that is planned for was released a moment ago", launched("c", "a", "p"), []string{"a"}, true},
+		{"on its way", launched("a", "b"), []string{"a", "b"}, true},
+		{"a pod that is planned for was released a moment ago", launched("a", "p"), []string{"a"}, true},
 		{"not launched yet", claimFor("c", "a"), []string{"a"}, false},
-		{"its node was ready and is gone", initialized(launched("c", "a")), []string{"a"}, false},
+		{"its node was ready and is gone", initialized(launched("a")), []string{"a"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, _ := newPlanner(t, interceptor.Funcs{}, waiting("a"), waiting("b"), waiting("p"))

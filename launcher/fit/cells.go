@@ -189,8 +189,8 @@ func (o *settler) cellsOf(class int) []*cell {
 		i := slices.IndexFunc(cells, func(have *cell) bool { return slices.Equal(have.domains, domains) })
 		if i < 0 {
 			i = len(cells)
-			cells = append(cells, &cell{class: class, id: len(o.Space.cells), domains: domains, kinds: make([]bool, len(o.kinds)), cost: math.MaxInt})
-			o.Space.cells = append(o.Space.cells, cells[i])
+			cells = append(cells, &cell{class: class, id: len(o.cells), domains: domains, kinds: make([]bool, len(o.kinds)), cost: math.MaxInt})
+			o.cells = append(o.cells, cells[i])
 		}
 		cells[i].kinds[k] = true
 		cells[i].cost = min(cells[i].cost, o.kinds[k].cost)

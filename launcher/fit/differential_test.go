@@ -91,13 +91,13 @@ func complete(s *scenario, plan *fit.Plan) (wrong []string) {
 
 // follow has the scheduler carry out the plan on nodes of the templates that become says.
 func (v *verdict) follow(w *world, s *scenario, become func(fit.Planned) int, looking bool) {
-	real := *s
+	actual := *s
 	places := map[types.UID]string{}
 	for i, n := range v.plan.Nodes {
 		node := joined(s.Templates[become(n)], fmt.Sprintf("joined-%d", i))
-		real.Nodes = append(real.Nodes[:len(real.Nodes):len(real.Nodes)], node)
+		actual.Nodes = append(slices.Clip(actual.Nodes), node)
 		if s.knowsLimits(node) {
-			real.CSINodes = append(real.CSINodes[:len(real.CSINodes):len(real.CSINodes)], csiNode(node))
+			actual.CSINodes = append(slices.Clip(actual.CSINodes), csiNode(node))
 		}
 		for _, p := range n.Pods {
 			places[p.UID] = node.Name
@@ -108,11 +108,11 @@ func (v *verdict) follow(w *world, s *scenario, become func(fit.Planned) int, lo
 			places[p.UID] = r.Node
 		}
 	}
-	w.know(&real)
-	session := w.open(real.Nodes, real.onNodes())
+	w.know(&actual)
+	session := w.open(actual.Nodes, actual.onNodes())
 	defer session.close()
 	for pod, err := range session.bindAll(s.Pods, places) {
-		t := real.node(places[pod.UID])
+		t := actual.node(places[pod.UID])
 		v.wrong = append(v.wrong, fmt.Sprintf("pod %s on %s (%s/%s): %v", pod.Name, t.Name, t.Labels[corev1.LabelInstanceTypeStable], t.Labels[corev1.LabelTopologyZone], err))
 	}
 	if len(v.wrong) == 0 && looking {

@@ -14,8 +14,8 @@ import (
 func (v *verifier) placeRest() {
 	shapes := slices.Clone(v.shapes)
 	slices.SortStableFunc(shapes, func(a, b *shape) int { return cmp.Compare(b.priority, a.priority) })
-	for v.pass(shapes) || v.leniently(shapes) {
-		// A pod may fit once another has its place (affinity).
+	for progress := true; progress; { // a pod may fit once another has its place (affinity)
+		progress = v.pass(shapes) || v.leniently(shapes)
 	}
 }
 

@@ -44,7 +44,7 @@ func newEngine(t testing.TB) *fit.Engine {
 var zones = []string{"a", "b", "c"}
 
 // template is a node of a type with cpus and GiB of memory, at $0.04 a cpu and $0.005 a GiB.
-func template(pool string, cpus, gib int, zone string, change ...func(*fit.Template)) fit.Template {
+func template(pool string, cpus, gib int, zone string) fit.Template {
 	name := fmt.Sprintf("c%dm%d", cpus, gib)
 	list := corev1.ResourceList{
 		corev1.ResourceCPU:              *resource.NewMilliQuantity(int64(cpus)*1000-100, resource.DecimalSI),
@@ -52,7 +52,7 @@ func template(pool string, cpus, gib int, zone string, change ...func(*fit.Templ
 		corev1.ResourceEphemeralStorage: resource.MustParse("18Gi"),
 		corev1.ResourcePods:             resource.MustParse("110"),
 	}
-	t := fit.Template{
+	return fit.Template{
 		Pool: pool, Price: 0.04*float64(cpus) + 0.005*float64(gib),
 		Node: &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{
@@ -62,18 +62,14 @@ func template(pool string, cpus, gib int, zone string, change ...func(*fit.Templ
 			Status: corev1.NodeStatus{Capacity: list, Allocatable: list},
 		},
 	}
-	for _, c := range change {
-		c(&t)
-	}
-	return t
 }
 
 // templates of all sizes in all zones.
-func templates(pool string, change ...func(*fit.Template)) []fit.Template {
+func templates() []fit.Template {
 	var all []fit.Template
 	for _, size := range [][2]int{{2, 4}, {2, 8}, {4, 16}, {8, 32}, {16, 64}} {
 		for _, zone := range zones {
-			all = append(all, template(pool, size[0], size[1], zone, change...))
+			all = append(all, template("default", size[0], size[1], zone))
 		}
 	}
 	return all

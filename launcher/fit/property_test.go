@@ -63,7 +63,7 @@ func stable(seed uint64) fit.Input {
 		change := []func(*corev1.Pod){func(*corev1.Pod) {}, spread(corev1.LabelTopologyZone), antiAffinity(corev1.LabelHostname), selecting(corev1.LabelTopologyZone, "b")}[r.IntN(4)]
 		in.Pods = append(in.Pods, pods(1+r.IntN(20), fmt.Sprintf("app%d", i), cpu, memory, change)...)
 	}
-	in.Templates = templates("default")
+	in.Templates = templates()
 	return in
 }
 

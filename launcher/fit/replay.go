@@ -40,13 +40,13 @@ func (v *verifier) refresh(id int) *replay {
 // the Input, and from the log's beginning. The nodes to be bought were empty then.
 func (v *verifier) begin(id int) *replay {
 	c := v.classes[id]
-	watches, any := make([]bool, len(v.classes)), false
+	watches, anyone := make([]bool, len(v.classes)), false
 	for p := range v.classes {
 		watches[p] = v.watches(id, p)
-		any = any || watches[p]
+		anyone = anyone || watches[p]
 	}
 	r := &replay{state: c.state, rejected: c.rejected}
-	if any || len(c.owned) > 0 {
+	if anyone || len(c.owned) > 0 {
 		r.watches, r.state = watches, c.state.Clone()
 		v.widen(r.state, c)
 	}

@@ -3,6 +3,7 @@ package fit
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -92,12 +93,12 @@ func (t *topology) index(labels map[string]string) int {
 }
 
 // rule returns the index of the rule with a signature, made when it is new.
-func (b *ruleBook) rule(signature string, make func() *rule) int {
+func (b *ruleBook) rule(signature string, made func() *rule) int {
 	i, ok := b.rules[signature]
 	if !ok {
 		i = len(b.space.rules)
 		b.rules[signature] = i
-		b.space.rules = append(b.space.rules, make())
+		b.space.rules = append(b.space.rules, made())
 	}
 	return i
 }
@@ -116,7 +117,7 @@ func (b *ruleBook) addSpread(c *class) error {
 	c.domains = b.space.domainsOf(c, len(counts), counted)
 	for i := range counts {
 		p, key := state.constraints.Index(i), state.key(i)
-		selector, ok := p.FieldByName("Selector").Interface().(labels.Selector)
+		selector, ok := reflect.TypeAssert[labels.Selector](p.FieldByName("Selector"))
 		if !ok {
 			return fmt.Errorf("%s: Selector is a %s", names.PodTopologySpread, p.FieldByName("Selector").Type())
 		}
@@ -185,7 +186,7 @@ func (b *ruleBook) addAffinity(id int, c *class) error {
 	for i, k := range b.space.kinds {
 		for d := range blocked {
 			value, ok := k.info.Node().Labels[d.key]
-			c.fits[i] = c.fits[i] && !(ok && value == d.value)
+			c.fits[i] = c.fits[i] && (!ok || value != d.value)
 		}
 	}
 	if len(c.info.RequiredAffinityTerms) > 0 {

@@ -29,7 +29,7 @@ func spreadOf(state fwk.CycleState) (spreadState, bool) {
 	if err != nil {
 		return spreadState{}, false // PreFilter ended before it; the class is rejected
 	}
-	counts, ok := s.FieldByName("TpValueToMatchNum").Interface().([]map[string]int)
+	counts, ok := reflect.TypeAssert[[]map[string]int](s.FieldByName("TpValueToMatchNum"))
 	return spreadState{s.FieldByName("Constraints"), s.FieldByName("CriticalPaths"), counts}, ok
 }
 

@@ -76,7 +76,7 @@ func TestFeaturesAreNotMixed(t *testing.T) {
 		p.Spec.HostUsers, p.Labels = new(bool), map[string]string{"app": "web"}
 	})
 	for _, order := range [][]*corev1.Pod{append(plain, userns...), append(userns, plain...)} {
-		plan, err := engine.Plan(t.Context(), fit.Input{Pods: order, Templates: templates("default"), Alternatives: 4})
+		plan, err := engine.Plan(t.Context(), fit.Input{Pods: order, Templates: templates(), Alternatives: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestDaemonSetLimits(t *testing.T) {
 	ds := daemonSet("1")
 	c := &ds.Spec.Template.Spec.Containers[0]
 	c.Resources.Limits, c.Resources.Requests = c.Resources.Requests, nil
-	in := fit.Input{Pods: pods(1, "web", "1500m", "1Gi"), Templates: templates("default"), DaemonSets: []*appsv1.DaemonSet{ds}}
+	in := fit.Input{Pods: pods(1, "web", "1500m", "1Gi"), Templates: templates(), DaemonSets: []*appsv1.DaemonSet{ds}}
 	if got, want := run(t, newEngine(t), in), "c4m16/a: 1×web\n"; got != want {
 		t.Errorf("plan: %s, want %s", got, want)
 	}

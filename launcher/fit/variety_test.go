@@ -27,7 +27,7 @@ func TestVariety(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := fit.Input{
-				Pods: tt.pods, Templates: templates("default"), Alternatives: 60,
+				Pods: tt.pods, Templates: templates(), Alternatives: 60,
 				Variety: map[string]fit.Variety{"default": {corev1.LabelInstanceTypeStable: tt.least}},
 			}
 			plan, err := engine.Plan(t.Context(), in)
