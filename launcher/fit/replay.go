@@ -1,6 +1,8 @@
 package fit
 
 import (
+	"slices"
+
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
 
@@ -40,16 +42,14 @@ func (v *verifier) refresh(id int) *replay {
 // the Input, and from the log's beginning. The nodes to be bought were empty then.
 func (v *verifier) begin(id int) *replay {
 	c := v.classes[id]
-	watches, anyone := make([]bool, len(v.classes)), false
+	if !c.exact && len(c.owned) == 0 && c.company == nil && !slices.ContainsFunc(v.carriers, func(p int) bool { return v.carries(p, id) }) {
+		return &replay{state: c.state, rejected: c.rejected}
+	}
+	r := &replay{state: c.state.Clone(), rejected: c.rejected, watches: make([]bool, len(v.classes))}
 	for p := range v.classes {
-		watches[p] = v.watches(id, p)
-		anyone = anyone || watches[p]
+		r.watches[p] = v.watches(id, p)
 	}
-	r := &replay{state: c.state, rejected: c.rejected}
-	if anyone || len(c.owned) > 0 {
-		r.watches, r.state = watches, c.state.Clone()
-		v.widen(r.state, c)
-	}
+	v.widen(r.state, c)
 	return r
 }
 

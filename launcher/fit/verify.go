@@ -3,6 +3,7 @@ package fit
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,6 +32,7 @@ type verifier struct {
 	seats    [][]seat // by lot: where its pods are to go
 	log      []placed
 	states   []*replay            // by class
+	carriers []int                // classes that keep others away
 	daemons  []bool               // classes of DaemonSets that matter to others
 	reserved map[types.UID]func() // gives a pod's volumes back
 	// lenient spreads pods over the domains that have nodes, not over those that could.
@@ -64,9 +66,12 @@ type replay struct {
 
 func newVerifier(s *Space) *verifier {
 	v := &verifier{Space: s, seats: make([][]seat, len(s.lots)), states: make([]*replay, len(s.classes)), daemons: make([]bool, len(s.classes)), reserved: map[types.UID]func(){}}
-	for d, daemon := range s.classes {
-		for c := range s.classes {
-			v.daemons[d] = v.daemons[d] || daemon.daemon && v.watches(c, d)
+	for id, class := range s.classes {
+		if slices.ContainsFunc(class.owned, func(r int) bool { return !s.rules[r].spread }) {
+			v.carriers = append(v.carriers, id)
+		}
+		for c := 0; class.daemon && c < len(s.classes); c++ {
+			v.daemons[id] = v.daemons[id] || v.watches(c, id)
 		}
 	}
 	return v

@@ -2,15 +2,11 @@ package simulate
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/informers"
-	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/controller/daemon"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
@@ -56,10 +52,10 @@ func Plan(ctx context.Context, in Input) (*fit.Plan, error) {
 	}
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
-	return engine.Plan(ctx, in.fitInput(klog.FromContext(ctx)))
+	return engine.Plan(ctx, in.fitInput())
 }
 
-func (in *Input) fitInput(log klog.Logger) fit.Input {
+func (in *Input) fitInput() fit.Input {
 	limits := newLimits(in.Pools)
 	out := fit.Input{
 		Pods: in.Workload.Waiting, Open: sets.New[string](), DaemonSets: in.Objects.DaemonSets,
@@ -82,7 +78,7 @@ func (in *Input) fitInput(log klog.Logger) fit.Input {
 			}
 			node.Labels[corev1.LabelHostname] = node.Name
 		}
-		out.Nodes = append(out.Nodes, in.nodeInfo(log, node))
+		out.Nodes = append(out.Nodes, in.nodeInfo(node))
 		if usable(node) {
 			out.Open.Insert(node.Name)
 		}
@@ -112,26 +108,12 @@ func usable(node *corev1.Node) bool {
 	return !node.Spec.Unschedulable
 }
 
-// nodeInfo is a node with the pods on it, and those its DaemonSets will yet put there.
-func (in *Input) nodeInfo(log klog.Logger, node *corev1.Node) *framework.NodeInfo {
+// nodeInfo is a node with the pods on it.
+func (in *Input) nodeInfo(node *corev1.Node) *framework.NodeInfo {
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
-	present := map[string]bool{}
 	for _, pod := range in.Workload.Running[node.Name] {
 		info.AddPod(pod)
-		present[pod.Namespace+"/"+in.Workload.Owners[workload.Key(pod)]] = true
-	}
-	for _, ds := range in.Objects.DaemonSets {
-		ds = ds.DeepCopy() // NewPod appends to the DaemonSet's own tolerations
-		if present[ds.Namespace+"/daemonset/"+ds.Name] {
-			continue
-		}
-		if should, _ := daemon.NodeShouldRunDaemonPod(log, node, ds); should {
-			pod := daemon.NewPod(ds, node.Name)
-			pod.Name = fmt.Sprintf("%s-%s", ds.Name, node.Name)
-			pod.UID = types.UID("daemon/" + workload.Key(pod))
-			info.AddPod(pod)
-		}
 	}
 	return info
 }

@@ -74,6 +74,7 @@ func TestPlan(t *testing.T) {
 		{"room that is there", node("") + pod("a", "3", ""), []string{"old: 1"}},
 		{"room that is taken", node("") + pod("a", "1500m", "") + pod("b", "3", "nodeName: old, "), []string{"m5.large in us-east-1a: a"}},
 		{"room that a DaemonSet will take", node("") + agent + pod("a", "1400m", "") + pod("b", "3", "nodeName: old, "), []string{"m5.large in us-east-1a: a"}},
+		{"room that a DaemonSet takes once", node("") + agent + pod("a", "3400m", ""), []string{"old: 1"}},
 		{"room on a node that is not ready", strings.Replace(node(""), "status: {", "status: {conditions: [{type: Ready, status: 'False'}], ", 1) + pod("a", "1", ""),
 			[]string{"m5.large in us-east-1a: a"}},
 		{"existing nodes count against the limit", node("spec: {unschedulable: true}\n") + pod("a", "1500m", "") + pod("b", "1500m", ""),
