@@ -204,7 +204,7 @@ func TestReserveIsIdempotentAndBounded(t *testing.T) {
 
 func claimFor(name string, pods ...string) *v1alpha1.NodeClaim {
 	c := &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	c.Spec.Offerings = []v1alpha1.AcceptedOffering{{InstanceType: "t3.medium", Zone: "a", CapacityType: "on-demand", Price: *resource.NewScaledQuantity(41_600, resource.Micro)}}
+	c.Spec.Offerings = v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{InstanceType: "t3.medium", Zone: "a", CapacityType: "on-demand", Price: *resource.NewScaledQuantity(41_600, resource.Micro)})
 	for _, p := range pods {
 		c.Spec.Pods = append(c.Spec.Pods, v1alpha1.ReservedPod{UID: types.UID(p), Namespace: "default", Name: p})
 	}
@@ -381,7 +381,7 @@ func TestCapacityOf(t *testing.T) {
 	v := &view{types: map[string]offering.Type{"c": {Capacity: capacity("4", "8Gi")}, "r": {Capacity: capacity("2", "16Gi")}}}
 	claim := func(change func(*v1alpha1.NodeClaim)) *v1alpha1.NodeClaim {
 		c := claimFor("c1")
-		c.Spec.Offerings = []v1alpha1.AcceptedOffering{{InstanceType: "c"}, {InstanceType: "r"}}
+		c.Spec.Offerings = v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{InstanceType: "c"}, v1alpha1.AcceptedOffering{InstanceType: "r"})
 		change(c)
 		return c
 	}

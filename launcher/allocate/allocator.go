@@ -42,8 +42,7 @@ type Config struct {
 	Longest time.Duration
 	// MaxWaiting bounds the pods that wait for a plan; default 50,000.
 	MaxWaiting int
-	// Alternatives bounds how many instance types a claim lists; default 20: three times as
-	// many, in three zones, took the API server and CreateFleet half a second for 34 claims.
+	// Alternatives bounds how many instance types a claim lists; default 60.
 	Alternatives int
 	// Improve bounds the search for a cheaper plan; default 200 ms. Small batches search
 	// for less: a tenth of a millisecond a pod.
@@ -57,7 +56,7 @@ func (c *Config) complete() error {
 	setDefault(&c.Idle, 100*time.Millisecond)
 	setDefault(&c.Longest, time.Second)
 	setDefault(&c.MaxWaiting, 50_000)
-	setDefault(&c.Alternatives, 20)
+	setDefault(&c.Alternatives, 60)
 	setDefault(&c.Improve, 200*time.Millisecond)
 	if c.Idle < 0 || c.Longest < c.Idle {
 		return fmt.Errorf("allocate: batch idle %s must be positive and at most the longest batch %s", c.Idle, c.Longest)

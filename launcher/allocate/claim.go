@@ -34,10 +34,12 @@ func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
 		claim.Spec.Labels = map[string]string{}
 	}
 	claim.Spec.Labels[v1alpha1.LabelNodePool] = pool.Name
-	within := v.budget.Within(n.Templates)
-	for _, t := range within[:min(len(within), v1alpha1.MaxOfferings)] {
-		claim.Spec.Offerings = append(claim.Spec.Offerings, v.budget.Offers[t].Accepted())
+	var accepted []v1alpha1.AcceptedOffering
+	for _, t := range v.budget.Within(n.Templates) {
+		accepted = append(accepted, v.budget.Offers[t].Accepted())
 	}
+	groups := v1alpha1.GroupOfferings(accepted...)
+	claim.Spec.Offerings = groups[:min(len(groups), v1alpha1.MaxOfferingGroups)]
 	for _, pod := range n.Pods {
 		claim.Spec.Pods = append(claim.Spec.Pods, v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name})
 	}

@@ -23,10 +23,10 @@ func (l *loop) planned(r result) {
 		if l.claims[claim.Name] == nil { // an informer may have been faster
 			l.claimSeen(claim)
 		}
-		first := claim.Spec.Offerings[0]
+		first := claim.Spec.Cheapest()
 		l.log.Info("nodeclaim written", "nodeclaim", claim.Name, "nodepool", claim.Spec.NodePool, "pods", len(claim.Spec.Pods),
 			"type", first.InstanceType, "zone", first.Zone, "capacityType", first.CapacityType,
-			"price", dollars(first.Price.AsApproximateFloat64()), "offerings", len(claim.Spec.Offerings))
+			"price", dollars(first.Price.AsApproximateFloat64()), "offerings", len(claim.Spec.Accepted()))
 		l.cancelIfUnneeded(l.claims[claim.Name], "its pods went away while it was planned")
 	}
 	for _, g := range r.grown {

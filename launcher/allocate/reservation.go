@@ -62,7 +62,7 @@ func stand(r *Reservation, claim *v1alpha1.NodeClaim) {
 	r.InstanceType, r.Zone, r.CapacityType = claim.Status.InstanceType, claim.Status.Zone, claim.Status.CapacityType
 	price := claim.Status.Price
 	if r.InstanceType == "" && len(claim.Spec.Offerings) > 0 {
-		first := claim.Spec.Offerings[0]
+		first := claim.Spec.Cheapest()
 		r.InstanceType, r.Zone, r.CapacityType, price = first.InstanceType, first.Zone, first.CapacityType, &first.Price
 	}
 	if price != nil {

@@ -160,7 +160,7 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 // inFlight is the node that a claim in flight most likely will be once it is initialized,
 // with the pods that are on it already, if it has registered.
 func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInfo) *framework.NodeInfo {
-	status, first := claim.Status, claim.Spec.Offerings[0]
+	status, first := claim.Status, claim.Spec.Cheapest()
 	name, zone, capacityType := status.InstanceType, status.Zone, status.CapacityType
 	if name == "" {
 		name, zone, capacityType = first.InstanceType, first.Zone, first.CapacityType
@@ -199,10 +199,12 @@ func (v *view) capacityOf(c *v1alpha1.NodeClaim) corev1.ResourceList {
 		return c.Status.Allocatable
 	}
 	most := corev1.ResourceList{}
-	for _, o := range c.Spec.Offerings {
-		for name, q := range v.types[o.InstanceType].Capacity {
-			if have := most[name]; q.Cmp(have) > 0 {
-				most[name] = q
+	for _, g := range c.Spec.Offerings {
+		for _, t := range g.Types {
+			for name, q := range v.types[t.Name].Capacity {
+				if have := most[name]; q.Cmp(have) > 0 {
+					most[name] = q
+				}
 			}
 		}
 	}

@@ -100,7 +100,7 @@ func (f *fakeCloud) Launch(_ context.Context, claim *v1alpha1.NodeClaim, _ *v1al
 		return cloud.Instance{}, beforeBuy
 	}
 	id := "i-" + claim.Name
-	o := claim.Spec.Offerings[0]
+	o := claim.Spec.Cheapest()
 	in := cloud.Instance{
 		ID: id, ProviderID: "aws:///" + o.Zone + "/" + id, NodeName: "node-" + claim.Name,
 		Type: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ImageID: "ami-1",

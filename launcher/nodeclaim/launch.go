@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -165,7 +164,7 @@ func refusedOfferings(claim *v1alpha1.NodeClaim, err error) []offering.Key {
 		return capacity.Offerings
 	}
 	var all []offering.Key
-	for _, o := range claim.Spec.Offerings {
+	for _, o := range claim.Spec.Accepted() {
 		all = append(all, offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType})
 	}
 	return all
@@ -230,11 +229,14 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 		return err
 	}
 	predicted := predictedAllocatable(ctx, l.catalog, class, in.Type)
-	price := acceptedPrice(claim, in)
+	price, priced := claim.Spec.PriceOf(in.Type, in.Zone, in.CapacityType)
 	wrote, err := l.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
 		s := &c.Status
 		s.InstanceID, s.ProviderID, s.NodeName, s.ImageID = in.ID, in.ProviderID, in.NodeName, in.ImageID
-		s.InstanceType, s.Zone, s.CapacityType, s.Price = in.Type, in.Zone, in.CapacityType, price
+		s.InstanceType, s.Zone, s.CapacityType, s.Price = in.Type, in.Zone, in.CapacityType, nil
+		if priced {
+			s.Price = &price
+		}
 		s.Sizing = class.Sizing()
 		if len(s.Allocatable) == 0 {
 			s.Allocatable = predicted
@@ -251,16 +253,6 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 	l.recorder.Eventf(claim, nil, corev1.EventTypeNormal, reasonLaunched, "Launch",
 		"Bought %s in %s (%s) as instance %s", in.Type, in.Zone, in.CapacityType, in.ID)
 	l.metrics.launched.Observe(l.clock.Since(claim.CreationTimestamp.Time).Seconds())
-	return nil
-}
-
-// acceptedPrice is the price of the claim's accepted offering that was bought.
-func acceptedPrice(claim *v1alpha1.NodeClaim, in cloud.Instance) *resource.Quantity {
-	for _, o := range claim.Spec.Offerings {
-		if o.InstanceType == in.Type && o.Zone == in.Zone && o.CapacityType == in.CapacityType {
-			return &o.Price
-		}
-	}
 	return nil
 }
 

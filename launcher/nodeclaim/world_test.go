@@ -195,10 +195,10 @@ func newClaim(w func(*v1alpha1.NodeClaim)) *v1alpha1.NodeClaim {
 		},
 		Spec: v1alpha1.NodeClaimSpec{
 			NodePool: "default",
-			Offerings: []v1alpha1.AcceptedOffering{
-				{InstanceType: "m5.large", Zone: "us-east-1a", CapacityType: "on-demand", Price: resource.MustParse("0.096")},
-				{InstanceType: "m5.xlarge", Zone: "us-east-1b", CapacityType: "spot", Price: resource.MustParse("0.1")},
-			},
+			Offerings: v1alpha1.GroupOfferings(
+				v1alpha1.AcceptedOffering{InstanceType: "m5.large", Zone: "us-east-1a", CapacityType: "on-demand", Price: resource.MustParse("0.096")},
+				v1alpha1.AcceptedOffering{InstanceType: "m5.xlarge", Zone: "us-east-1b", CapacityType: "spot", Price: resource.MustParse("0.1")},
+			),
 			Requests: corev1.ResourceList{"cpu": resource.MustParse("1")},
 			Labels:   map[string]string{"team": "a"},
 			Taints:   []corev1.Taint{{Key: "dedicated", Value: "a", Effect: corev1.TaintEffectNoSchedule}},

@@ -56,9 +56,9 @@ func TestControllers(t *testing.T) {
 
 	claim := &v1alpha1.NodeClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: "claim"},
-		Spec: v1alpha1.NodeClaimSpec{NodePool: "pool", Offerings: []v1alpha1.AcceptedOffering{{
+		Spec: v1alpha1.NodeClaimSpec{NodePool: "pool", Offerings: v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{
 			InstanceType: "t3.medium", Zone: "a", CapacityType: "spot", Price: resource.MustParse("1"),
-		}}},
+		})},
 	}
 	nodes := func(want int64) func() bool {
 		return func() bool {

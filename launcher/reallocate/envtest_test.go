@@ -87,7 +87,7 @@ func createNode(t *testing.T, c client.Client, name, pool string) {
 	claim := objs[0].(*v1alpha1.NodeClaim)
 	status := claim.Status
 	claim.UID, claim.Spec.NodePool, claim.Spec.Pods = "", pool, nil
-	claim.Spec.Offerings = []v1alpha1.AcceptedOffering{{InstanceType: "m5.large", Zone: "us-east-1a", CapacityType: "on-demand"}}
+	claim.Spec.Offerings = v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{InstanceType: "m5.large", Zone: "us-east-1a", CapacityType: "on-demand"})
 	objs[1].SetUID("")
 	for _, o := range objs {
 		if err := c.Create(t.Context(), o); err != nil {

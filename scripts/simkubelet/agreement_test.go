@@ -130,9 +130,9 @@ func launch(t *testing.T, sim *simec2.Server, provider *ec2.Provider, class *v1a
 		UID: types.UID(fmt.Sprintf("%x", sha256.Sum224([]byte(t.Name())))), // the client token, which is short
 	}}
 	claim.Spec.NodePool = "pool"
-	claim.Spec.Offerings = []v1alpha1.AcceptedOffering{{
+	claim.Spec.Offerings = v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{
 		InstanceType: typ.Name, Zone: typ.Offerings[0].Zone, CapacityType: v1alpha1.CapacityTypeOnDemand, Price: resource.MustParse("1"),
-	}}
+	})
 	bought, err := provider.Launch(t.Context(), claim, class)
 	if err != nil {
 		t.Fatal(err)

@@ -47,11 +47,12 @@ type NodeClaimSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	Requirements []Requirement `json:"requirements,omitempty"`
-	// Offerings that hold all of the claim's pods, cheapest first; EC2 chooses one of them.
+	// Offerings that hold all of the claim's pods; EC2 chooses one of them. The group with
+	// the cheapest comes first.
 	//
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=360
-	Offerings []AcceptedOffering `json:"offerings"`
+	// +kubebuilder:validation:MaxItems=32
+	Offerings []OfferingGroup `json:"offerings"`
 	// Pods the node is bought for.
 	//
 	// +kubebuilder:validation:MaxItems=512
@@ -78,26 +79,6 @@ type NodeClaimSpec struct {
 	// +kubebuilder:validation:MaxItems=50
 	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
 }
-
-// AcceptedOffering is one instance type in one zone at one capacity type.
-type AcceptedOffering struct {
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	InstanceType string `json:"instanceType"`
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	Zone string `json:"zone"`
-	// +kubebuilder:validation:Enum=on-demand;spot;reserved
-	CapacityType string `json:"capacityType"`
-	// Price in US dollars per hour when the claim was planned.
-	Price resource.Quantity `json:"price"`
-}
-
-// How much the schema lets a claim list.
-const (
-	MaxOfferings    = 360
-	MaxReservedPods = 512
-)
 
 // ReservedPod is one reservation.
 type ReservedPod struct {

@@ -69,9 +69,9 @@ func newClaim(name string) *v1alpha1.NodeClaim {
 			NodePool:     "pool-of-" + name,
 			NodeClassRef: &v1alpha1.NodeClassReference{Group: v1alpha1.Group, Kind: "EC2NodeClass", Name: "a"},
 			Requirements: []v1alpha1.Requirement{{Key: "team", Operator: v1alpha1.OpIn, Values: []string{"a"}}},
-			Offerings: []v1alpha1.AcceptedOffering{{
+			Offerings: v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{
 				InstanceType: "t3.medium", Zone: "us-east-1a", CapacityType: "spot", Price: resource.MustParse("0.0416"),
-			}},
+			}),
 			Pods:     []v1alpha1.ReservedPod{{UID: "u1", Namespace: "default", Name: "p"}, {UID: "u2", Namespace: "default", Name: "q"}},
 			Requests: corev1.ResourceList{"cpu": resource.MustParse("1500m"), "memory": resource.MustParse("3Gi")},
 			Labels:   map[string]string{"team": "a"},
@@ -84,7 +84,7 @@ func testImmutable(t *testing.T, c client.Client) {
 	ctx := testContext(t)
 	for name, change := range map[string]func(*v1alpha1.NodeClaimSpec){
 		"pool":      func(s *v1alpha1.NodeClaimSpec) { s.NodePool = "other" },
-		"offerings": func(s *v1alpha1.NodeClaimSpec) { s.Offerings[0].Zone = "us-east-1b" },
+		"offerings": func(s *v1alpha1.NodeClaimSpec) { s.Offerings[0].Zones[0] = "us-east-1b" },
 		"more pods": func(s *v1alpha1.NodeClaimSpec) {
 			s.Pods = append(s.Pods, v1alpha1.ReservedPod{UID: "u3", Namespace: "default", Name: "r"})
 		},

@@ -78,7 +78,7 @@ func claim(name string, offerings ...v1alpha1.AcceptedOffering) *v1alpha1.NodeCl
 		ObjectMeta: metav1.ObjectMeta{Name: name, UID: uuid.NewUUID(), CreationTimestamp: metav1.Now()},
 		Spec: v1alpha1.NodeClaimSpec{
 			NodePool:  "general",
-			Offerings: offerings,
+			Offerings: v1alpha1.GroupOfferings(offerings...),
 			Labels:    map[string]string{"team": "blue"},
 			Taints:    []corev1.Taint{{Key: "dedicated", Value: "blue", Effect: corev1.TaintEffectNoSchedule}},
 		},

@@ -38,8 +38,7 @@ type overrideGroup struct {
 // planFleet chooses the capacity type of the cheapest offering and pairs the claim's
 // offerings of that type with images and subnets, cheapest first.
 func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet, error) {
-	offerings := slices.Clone(claim.Spec.Offerings)
-	slices.SortStableFunc(offerings, func(a, b v1alpha1.AcceptedOffering) int { return a.Price.Cmp(b.Price) })
+	offerings := claim.Spec.Accepted()
 	f := fleet{
 		capacityType: offerings[0].CapacityType,
 		imageOf:      map[string]string{},

@@ -37,7 +37,7 @@ var (
 )
 
 func claimFor(offerings ...v1alpha1.AcceptedOffering) *v1alpha1.NodeClaim {
-	return &v1alpha1.NodeClaim{Spec: v1alpha1.NodeClaimSpec{Offerings: offerings}}
+	return &v1alpha1.NodeClaim{Spec: v1alpha1.NodeClaimSpec{Offerings: v1alpha1.GroupOfferings(offerings...)}}
 }
 
 func accept(instanceType, zone, capacityType, price string) v1alpha1.AcceptedOffering {

@@ -27,7 +27,7 @@ func newClaim(offerings ...v1alpha1.AcceptedOffering) *v1alpha1.NodeClaim {
 	return &v1alpha1.NodeClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: "general-x", UID: uuid.NewUUID(), CreationTimestamp: metav1.Now()},
 		Spec: v1alpha1.NodeClaimSpec{
-			NodePool: "general", Offerings: offerings,
+			NodePool: "general", Offerings: v1alpha1.GroupOfferings(offerings...),
 			StartupTaints: []corev1.Taint{{Key: "example.com/starting", Effect: corev1.TaintEffectNoSchedule}},
 		},
 	}
