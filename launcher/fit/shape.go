@@ -44,20 +44,7 @@ func (s *Space) key(pod *corev1.Pod, withRequests bool) (string, error) {
 	}
 	reduced := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: s.read(pod.Labels)},
-		Spec: corev1.PodSpec{
-			SchedulerName:             pod.Spec.SchedulerName,
-			NodeName:                  pod.Spec.NodeName,
-			NodeSelector:              pod.Spec.NodeSelector,
-			Affinity:                  requiredAffinity(pod.Spec.Affinity),
-			Tolerations:               pod.Spec.Tolerations,
-			TopologySpreadConstraints: pod.Spec.TopologySpreadConstraints,
-			ResourceClaims:            pod.Spec.ResourceClaims,
-			HostNetwork:               pod.Spec.HostNetwork,
-			HostUsers:                 pod.Spec.HostUsers,
-			OS:                        pod.Spec.OS,
-			Containers:                containers(pod.Spec.Containers),
-			InitContainers:            containers(pod.Spec.InitContainers),
-		},
+		Spec:       reducedSpec(pod, containers),
 	}
 	if withRequests {
 		reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
@@ -71,6 +58,24 @@ func (s *Space) key(pod *corev1.Pod, withRequests bool) (string, error) {
 		return "", fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return string(raw), nil
+}
+
+// reducedSpec keeps what Filter plugins read, but for amounts of the pod as a whole and volumes.
+func reducedSpec(pod *corev1.Pod, containers func([]corev1.Container) []corev1.Container) corev1.PodSpec {
+	return corev1.PodSpec{
+		SchedulerName:             pod.Spec.SchedulerName,
+		NodeName:                  pod.Spec.NodeName,
+		NodeSelector:              pod.Spec.NodeSelector,
+		Affinity:                  requiredAffinity(pod.Spec.Affinity),
+		Tolerations:               pod.Spec.Tolerations,
+		TopologySpreadConstraints: pod.Spec.TopologySpreadConstraints,
+		ResourceClaims:            pod.Spec.ResourceClaims,
+		HostNetwork:               pod.Spec.HostNetwork,
+		HostUsers:                 pod.Spec.HostUsers,
+		OS:                        pod.Spec.OS,
+		Containers:                containers(pod.Spec.Containers),
+		InitContainers:            containers(pod.Spec.InitContainers),
+	}
 }
 
 // requiredAffinity drops preferences: they are Score's, and no requirement.
@@ -120,7 +125,7 @@ func portsAndRequests(containers []corev1.Container) []corev1.Container {
 func (c *claims) reduceVolumes(reduced, pod *corev1.Pod) {
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
-		if v.EmptyDir != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil || v.HostPath != nil {
+		if anywhere(v) {
 			continue
 		}
 		kept := *v
@@ -131,6 +136,11 @@ func (c *claims) reduceVolumes(reduced, pod *corev1.Pod) {
 		}
 		reduced.Spec.Volumes = append(reduced.Spec.Volumes, kept)
 	}
+}
+
+// anywhere tells whether a volume binds its pod to no place.
+func anywhere(v *corev1.Volume) bool {
+	return v.EmptyDir != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil || v.HostPath != nil
 }
 
 // sorter sorts pods into shapes.
