@@ -201,7 +201,7 @@ func (v *view) capacityOf(c *v1alpha1.NodeClaim) corev1.ResourceList {
 	most := corev1.ResourceList{}
 	for _, g := range c.Spec.Offerings {
 		for _, t := range g.Types {
-			for name, q := range v.types[t.Name].Capacity {
+			for name, q := range v.types[t].Capacity {
 				if have := most[name]; q.Cmp(have) > 0 {
 					most[name] = q
 				}

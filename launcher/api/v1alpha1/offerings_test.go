@@ -17,12 +17,6 @@ func accept(instanceType, zone, capacityType, price string) v1alpha1.AcceptedOff
 }
 
 func TestGroupOfferings(t *testing.T) {
-	prices := func(of ...string) (list []resource.Quantity) {
-		for _, p := range of {
-			list = append(list, resource.MustParse(p))
-		}
-		return list
-	}
 	for _, tt := range []struct {
 		name string
 		in   []v1alpha1.AcceptedOffering
@@ -33,18 +27,19 @@ func TestGroupOfferings(t *testing.T) {
 			name: "one price in all zones is said once",
 			in:   []v1alpha1.AcceptedOffering{accept("m5.large", "b", "on-demand", "0.1"), accept("m5.large", "a", "on-demand", "0.10")},
 			want: []v1alpha1.OfferingGroup{
-				{CapacityType: "on-demand", Zones: []string{"a", "b"}, Types: []v1alpha1.PricedType{{Name: "m5.large", Prices: prices("0.1")}}},
+				{CapacityType: "on-demand", Zones: []string{"a", "b"}, Types: []string{"m5.large"}, PriceMicros: []int64{100_000}},
 			},
 		},
 		{
-			name: "zones of different prices share a group",
+			name: "types of the same zones share a group, with a price for every zone where one differs",
 			in: []v1alpha1.AcceptedOffering{
 				accept("c5.large", "a", "spot", "0.05"), accept("c5.large", "b", "spot", "0.03"),
-				accept("m5.large", "a", "spot", "0.04"), accept("m5.large", "b", "spot", "0.06"),
+				accept("m5.large", "a", "spot", "0.04"), accept("m5.large", "b", "spot", "0.04"),
 			},
-			want: []v1alpha1.OfferingGroup{{CapacityType: "spot", Zones: []string{"a", "b"}, Types: []v1alpha1.PricedType{
-				{Name: "c5.large", Prices: prices("0.05", "0.03")}, {Name: "m5.large", Prices: prices("0.04", "0.06")},
-			}}},
+			want: []v1alpha1.OfferingGroup{{
+				CapacityType: "spot", Zones: []string{"a", "b"}, Types: []string{"c5.large", "m5.large"},
+				PriceMicros: []int64{50_000, 30_000, 40_000, 40_000},
+			}},
 		},
 		{
 			name: "a type of fewer zones, and another capacity type, are groups of their own; the cheapest first",
@@ -53,15 +48,15 @@ func TestGroupOfferings(t *testing.T) {
 				accept("c5.large", "b", "on-demand", "0.09"), accept("m5.large", "a", "spot", "0.05"),
 			},
 			want: []v1alpha1.OfferingGroup{
-				{CapacityType: "spot", Zones: []string{"a"}, Types: []v1alpha1.PricedType{{Name: "m5.large", Prices: prices("0.05")}}},
-				{CapacityType: "on-demand", Zones: []string{"b"}, Types: []v1alpha1.PricedType{{Name: "c5.large", Prices: prices("0.09")}}},
-				{CapacityType: "on-demand", Zones: []string{"a", "b"}, Types: []v1alpha1.PricedType{{Name: "m5.large", Prices: prices("0.1")}}},
+				{CapacityType: "spot", Zones: []string{"a"}, Types: []string{"m5.large"}, PriceMicros: []int64{50_000}},
+				{CapacityType: "on-demand", Zones: []string{"b"}, Types: []string{"c5.large"}, PriceMicros: []int64{90_000}},
+				{CapacityType: "on-demand", Zones: []string{"a", "b"}, Types: []string{"m5.large"}, PriceMicros: []int64{100_000}},
 			},
 		},
 		{
 			name: "given twice: the lower price",
 			in:   []v1alpha1.AcceptedOffering{accept("m5.large", "a", "spot", "0.2"), accept("m5.large", "a", "spot", "0.1")},
-			want: []v1alpha1.OfferingGroup{{CapacityType: "spot", Zones: []string{"a"}, Types: []v1alpha1.PricedType{{Name: "m5.large", Prices: prices("0.1")}}}},
+			want: []v1alpha1.OfferingGroup{{CapacityType: "spot", Zones: []string{"a"}, Types: []string{"m5.large"}, PriceMicros: []int64{100_000}}},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,8 +120,7 @@ func sixtyTypes() (all []v1alpha1.AcceptedOffering) {
 }
 
 // TestSizeOfClaim: 60 types in three zones at two capacity types are 360 offerings, which
-// take 7.2 KB as JSON, the form in which the API server stores and sends custom resources,
-// with prices to the millionth of a dollar.
+// take 4.1 KB as JSON, the form in which the API server stores and sends custom resources.
 func TestSizeOfClaim(t *testing.T) {
 	spec := newClaim("a").Spec
 	spec.Offerings = v1alpha1.GroupOfferings(sixtyTypes()...)
