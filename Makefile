@@ -56,6 +56,10 @@ test: ## run every test under the race detector
 bench-pack: ## measure fit and pack: time, allocations, price over its lower bound (COUNT=6 for benchstat)
 	go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),1) ./launcher/pack ./launcher/fit
 
+.PHONY: bench-burst
+bench-burst: build ## measure bursts of pods until they are bound (BURST='--pods 1,10,100 --runs 3')
+	$(ASSETS) bin/slipway-dev bench-burst $(BURST)
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz

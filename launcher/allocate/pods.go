@@ -15,7 +15,7 @@ import (
 
 // reserve takes pods from a scheduler.
 func (l *loop) reserve(pods []*corev1.Pod) []Verdict {
-	now := time.Now()
+	now, before := time.Now(), len(l.pods)
 	verdicts := make([]Verdict, 0, len(pods))
 	for _, pod := range pods {
 		v := Verdict{Pod: pod.UID, Code: Accepted}
@@ -35,6 +35,7 @@ func (l *loop) reserve(pods []*corev1.Pod) []Verdict {
 		}
 		verdicts = append(verdicts, v)
 	}
+	l.log.Info("pods handed over", "pods", len(pods), "new", len(l.pods)-before)
 	return verdicts
 }
 

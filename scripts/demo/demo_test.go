@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
@@ -70,26 +69,6 @@ func TestTailLog(t *testing.T) {
 	}
 	if err := log.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestPercentiles(t *testing.T) {
-	var hundred []time.Duration
-	for i := range 100 {
-		hundred = append(hundred, time.Duration(100-i)*time.Millisecond)
-	}
-	for _, tt := range []struct {
-		name string
-		in   []time.Duration
-		want Percentiles
-	}{
-		{"none", nil, Percentiles{}},
-		{"one", []time.Duration{time.Millisecond}, Percentiles{P50: 1, P99: 1}},
-		{"a hundred, unsorted", hundred, Percentiles{P50: 50, P99: 99}},
-	} {
-		if diff := cmp.Diff(tt.want, percentiles(tt.in)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
-		}
 	}
 }
 

@@ -2,11 +2,10 @@ package demo
 
 import (
 	"encoding/json"
-	"math"
 	"os"
-	"slices"
 	"time"
 
+	"github.com/slipway-dev/slipway/scripts/observe"
 	"github.com/slipway-dev/slipway/scripts/simec2"
 )
 
@@ -19,38 +18,20 @@ type Report struct {
 
 // RoundReport is what was seen of one round.
 type RoundReport struct {
-	Name                  string      `json:"name"`
-	Pods                  int         `json:"pods"`
-	Bound                 int         `json:"bound"`
-	BoundOnReserved       int         `json:"boundOnReserved"`
-	Nodes                 int         `json:"nodes"`
-	InstancesLaunched     int         `json:"instancesLaunched"`
-	InstancesLeft         int         `json:"instancesLeft"`
-	CreateFleetCalls      int         `json:"createFleetCalls"`
-	PricePerHour          float64     `json:"pricePerHour"`
-	FirstPodToCreateFleet Percentiles `json:"firstPodToCreateFleetMs"`
-	NodeReadyToBound      Percentiles `json:"nodeReadyToBoundMs"`
-	AllBoundAfterSeconds  float64     `json:"allBoundAfterSeconds"`
-	ReapedAfterSeconds    float64     `json:"reapedAfterSeconds"`
-	OK                    bool        `json:"ok"`
-}
-
-// Percentiles over pods, in milliseconds.
-type Percentiles struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
-}
-
-func percentiles(durations []time.Duration) Percentiles {
-	if len(durations) == 0 {
-		return Percentiles{}
-	}
-	slices.Sort(durations)
-	at := func(q float64) float64 {
-		i := min(len(durations)-1, int(math.Ceil(q*float64(len(durations))))-1)
-		return float64(durations[max(i, 0)].Microseconds()) / 1000
-	}
-	return Percentiles{P50: at(0.50), P99: at(0.99)}
+	Name                  string              `json:"name"`
+	Pods                  int                 `json:"pods"`
+	Bound                 int                 `json:"bound"`
+	BoundOnReserved       int                 `json:"boundOnReserved"`
+	Nodes                 int                 `json:"nodes"`
+	InstancesLaunched     int                 `json:"instancesLaunched"`
+	InstancesLeft         int                 `json:"instancesLeft"`
+	CreateFleetCalls      int                 `json:"createFleetCalls"`
+	PricePerHour          float64             `json:"pricePerHour"`
+	FirstPodToCreateFleet observe.Percentiles `json:"firstPodToCreateFleetMs"`
+	NodeReadyToBound      observe.Percentiles `json:"nodeReadyToBoundMs"`
+	AllBoundAfterSeconds  float64             `json:"allBoundAfterSeconds"`
+	ReapedAfterSeconds    float64             `json:"reapedAfterSeconds"`
+	OK                    bool                `json:"ok"`
 }
 
 // write writes the report where `make demo` says it is.
@@ -62,10 +43,8 @@ func (r *Report) write(file string) error {
 	return os.WriteFile(file, append(raw, '\n'), 0o644) //nolint:gosec // for everyone to read
 }
 
-// measure fills in what the observer and the simulated EC2 saw of a round whose pods are bound.
-func (r *RoundReport) measure(o *observer, calls []simec2.Call, instances []simec2.Instance) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// measure fills in what the watches and the simulated EC2 saw of a round whose pods are bound.
+func (r *RoundReport) measure(v *observe.View, calls []simec2.Call, instances []simec2.Instance) {
 	fleet := map[string]time.Time{} // instance → when its CreateFleet call came
 	for _, c := range calls {
 		if c.Action != "CreateFleet" {
@@ -83,32 +62,32 @@ func (r *RoundReport) measure(o *observer, calls []simec2.Call, instances []sime
 	var toFleet, toBound []time.Duration
 	var first, last time.Time
 	nodes := map[string]bool{}
-	for uid, p := range o.pods {
+	for uid, p := range v.Pods {
 		r.Pods++
-		if first.IsZero() || p.created.Before(first) {
-			first = p.created
+		if first.IsZero() || p.Created.Before(first) {
+			first = p.Created
 		}
-		if p.node == "" {
+		if p.Node == "" {
 			continue
 		}
 		r.Bound++
-		nodes[p.node] = true
-		if p.bound.After(last) {
-			last = p.bound
+		nodes[p.Node] = true
+		if p.Bound.After(last) {
+			last = p.Bound
 		}
-		if n := o.nodes[p.node]; n != nil && !n.ready.IsZero() {
-			toBound = append(toBound, max(0, p.bound.Sub(n.ready)))
+		if n := v.Nodes[p.Node]; n != nil && !n.Schedulable.IsZero() {
+			toBound = append(toBound, max(0, p.Bound.Sub(n.Schedulable)))
 		}
-		claim := o.claimOf(uid)
-		if claim == nil || claim.Status.NodeName != p.node {
+		claim := v.ClaimOf(uid)
+		if claim == nil || claim.Status.NodeName != p.Node {
 			continue
 		}
 		r.BoundOnReserved++
 		if at, ok := fleet[claim.Status.InstanceID]; ok {
-			toFleet = append(toFleet, at.Sub(p.created))
+			toFleet = append(toFleet, at.Sub(p.Created))
 		}
 	}
 	r.Nodes = len(nodes)
-	r.FirstPodToCreateFleet, r.NodeReadyToBound = percentiles(toFleet), percentiles(toBound)
+	r.FirstPodToCreateFleet, r.NodeReadyToBound = observe.PercentilesOf(toFleet), observe.PercentilesOf(toBound)
 	r.AllBoundAfterSeconds = last.Sub(first).Round(time.Millisecond).Seconds()
 }

@@ -19,6 +19,7 @@ type timeline struct {
 // tally gathers repeated news into one line.
 type tally struct {
 	n     int
+	text  func(n int) string
 	timer *time.Timer
 }
 
@@ -60,7 +61,7 @@ func (t *timeline) sayAt(at time.Time, format string, args ...any) {
 	fmt.Fprintf(t.out, "%s  %s\n", stamp, fmt.Sprintf(format, args...)) //nolint:errcheck // a terminal
 }
 
-// tally counts news of one kind, and tells the count once no more comes.
+// tally counts news of one kind, and tells the count with the last text once no more comes.
 func (t *timeline) tally(kind string, text func(n int) string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,11 +73,11 @@ func (t *timeline) tally(kind string, text func(n int) string) {
 		y.timer = time.AfterFunc(tallyFor, func() {
 			t.mu.Lock()
 			delete(t.tallies, kind)
-			line = text(y.n)
+			line = y.text(y.n)
 			t.mu.Unlock()
 			t.say("%s", line)
 		})
 	}
-	y.n++
+	y.n, y.text = y.n+1, text
 	y.timer.Reset(tallyFor)
 }

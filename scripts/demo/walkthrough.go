@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/scripts/observe"
 	"github.com/slipway-dev/slipway/scripts/simec2"
 	"github.com/slipway-dev/slipway/scripts/stack"
 )
@@ -22,7 +23,6 @@ import (
 const (
 	boundWithin  = 2 * time.Minute
 	reapedWithin = 3 * time.Minute
-	namespace    = "default"
 )
 
 // ttl is how long the rounds' nodes stay when they are empty.
@@ -32,7 +32,7 @@ const ttl = 30 * time.Second
 type walkthrough struct {
 	stack    *stack.Stack
 	timeline *timeline
-	observer *observer
+	observer *observe.Observer
 	running  sync.WaitGroup // what watches until the walkthrough ends
 }
 
@@ -64,7 +64,9 @@ func Play(ctx context.Context, s *stack.Stack, out io.Writer, reportFile string)
 }
 
 func (w *walkthrough) play(ctx context.Context, report *Report) (err error) {
-	w.observer, err = observe(ctx, &w.running, w.stack.Cluster.RESTConfig(), w.stack.Client.Scheme(), namespace, w.timeline)
+	w.observer, err = observe.Start(ctx, &w.running, observe.Config{
+		REST: w.stack.Cluster.RESTConfig(), Scheme: w.stack.Client.Scheme(), Namespace: stack.Namespace, Hear: w.narrate,
+	})
 	if err != nil {
 		return err
 	}
@@ -93,7 +95,7 @@ func (w *walkthrough) play(ctx context.Context, report *Report) (err error) {
 func (w *walkthrough) playRound(ctx context.Context, r round) (result RoundReport, err error) {
 	result.Name = r.name
 	w.timeline.reset()
-	w.observer.reset()
+	w.observer.Reset()
 	callsBefore, instancesBefore := len(w.stack.Sim.Calls()), ids(w.stack.Sim.Instances())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -102,7 +104,9 @@ func (w *walkthrough) playRound(ctx context.Context, r round) (result RoundRepor
 	if err := w.stack.Client.Create(ctx, r.pool); err != nil {
 		return result, fmt.Errorf("create NodePool %s: %w", r.pool.Name, err)
 	}
-	if err := w.poolReady(ctx, r.pool.Name); err != nil {
+	if err := w.within(ctx, boundWithin, "NodePool "+r.pool.Name+" ready", func(*observe.View) bool {
+		return w.stack.PoolReady(ctx, r.pool.Name)
+	}); err != nil {
 		return result, err
 	}
 	w.timeline.say("NodePool %s is ready", r.pool.Name)
@@ -111,11 +115,12 @@ func (w *walkthrough) playRound(ctx context.Context, r round) (result RoundRepor
 			return result, fmt.Errorf("create Deployment %s: %w", d.Name, err)
 		}
 	}
-	boundErr := w.within(ctx, boundWithin, fmt.Sprintf("all %d pods bound", r.pods), func() bool {
-		return w.observer.count(func(p *podSeen) bool { return p.node != "" }) == r.pods
+	boundErr := w.within(ctx, boundWithin, fmt.Sprintf("all %d pods bound", r.pods), func(v *observe.View) bool {
+		return v.Bound() == r.pods
 	})
 	time.Sleep(2 * tallyFor) // the timeline's last tallies
-	result.measure(w.observer, w.stack.Sim.Calls()[callsBefore:], since(w.stack.Sim.Instances(), instancesBefore))
+	calls, instances := w.stack.Sim.Calls()[callsBefore:], since(w.stack.Sim.Instances(), instancesBefore)
+	w.observer.Read(func(v *observe.View) { result.measure(v, calls, instances) })
 	if boundErr != nil {
 		return result, boundErr
 	}
@@ -135,20 +140,15 @@ func (w *walkthrough) cleanUp(ctx context.Context, r round, result *RoundReport,
 			return fmt.Errorf("delete Deployment %s: %w", d.Name, err)
 		}
 	}
-	if err := w.within(ctx, boundWithin, "all pods gone", func() bool {
-		return w.observer.count(func(p *podSeen) bool { return p.gone.IsZero() }) == 0
+	if err := w.within(ctx, boundWithin, "all pods gone", func(v *observe.View) bool {
+		return v.LivePods() == 0
 	}); err != nil {
 		return err
 	}
 	emptied := time.Now()
 	w.timeline.say("all pods are gone; the nodes have %s left", ttl)
-	err := w.within(ctx, reapedWithin, "every node, NodeClaim and instance gone", func() bool {
-		for _, n := range w.observer.nodes {
-			if n.gone.IsZero() {
-				return false
-			}
-		}
-		return len(w.observer.live) == 0 && running(since(w.stack.Sim.Instances(), before)) == 0
+	err := w.within(ctx, reapedWithin, "every node, NodeClaim and instance gone", func(v *observe.View) bool {
+		return v.Empty() && running(since(w.stack.Sim.Instances(), before)) == 0
 	})
 	result.InstancesLeft = running(since(w.stack.Sim.Instances(), before))
 	if err != nil {
@@ -177,25 +177,10 @@ func (r *RoundReport) judge(pods int) error {
 	return nil
 }
 
-func (w *walkthrough) within(ctx context.Context, d time.Duration, what string, done func() bool) error {
+func (w *walkthrough) within(ctx context.Context, d time.Duration, what string, done func(*observe.View) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	return w.observer.wait(ctx, what, done)
-}
-
-func (w *walkthrough) poolReady(ctx context.Context, name string) error {
-	return w.within(ctx, boundWithin, "NodePool "+name+" ready", func() bool {
-		var pool v1alpha1.NodePool
-		if err := w.stack.Client.Get(ctx, client.ObjectKey{Name: name}, &pool); err != nil {
-			return false
-		}
-		for _, c := range pool.Status.Conditions {
-			if c.Type == v1alpha1.ConditionReady {
-				return c.Status == metav1.ConditionTrue
-			}
-		}
-		return false
-	})
+	return w.observer.Wait(ctx, what, done)
 }
 
 // tellCloud puts CreateFleet calls on the timeline.

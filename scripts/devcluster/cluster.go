@@ -178,6 +178,19 @@ func (c *Cluster) CA() []byte { return c.pki.servers.PEM() }
 // Dir returns the absolute path of the cluster's directory.
 func (c *Cluster) Dir() string { return c.config.Dir }
 
+// Processes returns the components that run, by name.
+func (c *Cluster) Processes() map[string]*Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	running := map[string]*Process{}
+	for _, p := range []*Process{c.etcd, c.apiServer, c.controllerManager} {
+		if p != nil {
+			running[p.config.Name] = p
+		}
+	}
+	return running
+}
+
 // StopAPIServer begins an outage that lasts until StartAPIServer.
 func (c *Cluster) StopAPIServer() error {
 	c.mu.Lock()

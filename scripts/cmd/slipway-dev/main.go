@@ -1,5 +1,5 @@
-// Command slipway-dev runs a whole Slipway on this machine: the demo, and a dev cluster
-// that stays up.
+// Command slipway-dev runs a whole Slipway on this machine: the demo, benchmarks, and a
+// dev cluster that stays up.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 		Use: "slipway-dev", Short: "Run a whole Slipway on this machine: real control plane, simulated EC2.",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	o := &options{}
+	o := &options{shutdownDelay: time.Second}
 	root.PersistentFlags().StringVar(&o.bin, "bin", "bin", "directory of the daemons, and of what is written")
 	root.PersistentFlags().StringVar(&o.repo, "repo", ".", "root of the checkout, for manifests")
 	root.PersistentFlags().DurationVar(&o.bootDelay, "boot-delay", 2*time.Second, "time from a launch until the instance's kubelet starts")
@@ -38,6 +38,7 @@ func main() {
 		&cobra.Command{Use: "up", Short: "Start a dev cluster and leave it running", Args: cobra.NoArgs, RunE: o.up},
 		&cobra.Command{Use: "down", Short: "Stop the dev cluster", Args: cobra.NoArgs, RunE: o.down},
 		&cobra.Command{Use: "serve", Hidden: true, Args: cobra.NoArgs, RunE: o.serve},
+		o.benchBurst(),
 	)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "slipway-dev:", err)
@@ -46,8 +47,8 @@ func main() {
 }
 
 type options struct {
-	bin, repo string
-	bootDelay time.Duration
+	bin, repo                string
+	bootDelay, shutdownDelay time.Duration
 }
 
 // dir makes a fresh directory below bin.
@@ -65,7 +66,7 @@ func (o *options) dir(name string) (string, error) {
 func (o *options) start(ctx context.Context, dir string, say func(string)) (*stack.Stack, error) {
 	return stack.Start(ctx, stack.Config{
 		Dir: dir, Repo: o.repo, Bin: o.bin, Say: say,
-		Sim: simec2.Config{BootDelay: o.bootDelay, ShutdownDelay: time.Second},
+		Sim: simec2.Config{BootDelay: o.bootDelay, ShutdownDelay: o.shutdownDelay},
 	})
 }
 
