@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -46,21 +47,34 @@ func (b *Builder) New(ctx context.Context, obj runtime.Object, handle fwk.Handle
 }
 
 // Attach prepares a scheduler, before it runs, for what plugins are not asked about: that
-// it begins to schedule, and that there is no node.
-func (b *Builder) Attach(sched *scheduler.Scheduler) {
+// it begins to schedule, that there is no node, and which pods were refused before. The
+// error is that of a plugin that does not say when to look at its pods again.
+func (b *Builder) Attach(sched *scheduler.Scheduler) error {
 	b.mu.Lock()
 	p := b.plugin
 	b.mu.Unlock()
 	if p == nil {
-		return
+		return nil
+	}
+	m, err := p.newMemory(sched)
+	if err != nil {
+		return fmt.Errorf("plugin %s: %w", Name, err)
+	}
+	if m != nil {
+		sched.SchedulePod = p.remembering(m, sched.SchedulePod)
 	}
 	sched.SchedulePod = withoutNodes(sched.SchedulePod)
 	nextPod := sched.NextPod
 	var once sync.Once
 	sched.NextPod = func(logger klog.Logger) (*framework.QueuedPodInfo, error) {
 		once.Do(func() { p.begin(sched.StopEverything) })
-		return nextPod(logger)
+		info, err := nextPod(logger)
+		if m != nil {
+			m.Begin()
+		}
+		return info, err
 	}
+	return nil
 }
 
 // begin is called when the scheduler is about to schedule its first pod.

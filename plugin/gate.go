@@ -48,7 +48,7 @@ func (p *Slipway) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint,
 	node := fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeTaint
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: node}, QueueingHintFn: p.afterNodeChange},
-		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Delete}, QueueingHintFn: p.afterPodDeletion},
+		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Delete | fwk.UpdatePodScaleDown}, QueueingHintFn: p.afterPodFreesRoom},
 	}, nil
 }
 
@@ -69,13 +69,14 @@ func (p *Slipway) afterNodeChange(_ klog.Logger, pod *v1.Pod, _, newObj any) (fw
 	}
 }
 
-// afterPodDeletion queues pods that the guard may have kept off the deleted pod's node.
-func (p *Slipway) afterPodDeletion(_ klog.Logger, pod *v1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
-	deleted, ok := oldObj.(*v1.Pod)
+// afterPodFreesRoom queues pods that the guard may have kept off the node of a pod that
+// was deleted or wants less.
+func (p *Slipway) afterPodFreesRoom(_ klog.Logger, pod *v1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
+	before, ok := oldObj.(*v1.Pod)
 	if !ok {
 		return fwk.Queue, fmt.Errorf("want a pod, got %T", oldObj)
 	}
-	if deleted.Spec.NodeName == "" && deleted.Status.NominatedNodeName == "" {
+	if before.Spec.NodeName == "" && before.Status.NominatedNodeName == "" {
 		return fwk.QueueSkip, nil
 	}
 	if r, reserved := p.ledger.Get(pod.UID); reserved && r.State != ledger.Unlaunchable {

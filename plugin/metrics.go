@@ -7,6 +7,7 @@ import (
 	basemetrics "k8s.io/component-base/metrics"
 
 	"github.com/slipway-dev/slipway/plugin/ledger"
+	"github.com/slipway-dev/slipway/plugin/memory"
 )
 
 // metrics are the plugin's, among the scheduler's own on its /metrics.
@@ -15,6 +16,7 @@ type metrics struct {
 	reservations     *basemetrics.GaugeVec
 	gateOpen         *basemetrics.CounterVec
 	guardRejections  *basemetrics.Counter
+	memory           *basemetrics.CounterVec
 	rpcs             *basemetrics.CounterVec
 	queueLength      *basemetrics.Gauge
 	readyToBound     *basemetrics.Histogram
@@ -43,6 +45,10 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 			Subsystem: subsystem, Name: "guard_rejections_total", StabilityLevel: basemetrics.ALPHA,
 			Help: "Times a node was refused to a pod because its room is promised to others.",
 		}),
+		memory: basemetrics.NewCounterVec(&basemetrics.CounterOpts{
+			Subsystem: subsystem, Name: "memory_total", StabilityLevel: basemetrics.ALPHA,
+			Help: "Pods looked up among those that were just refused by every node (hit, miss), and refusals kept (recorded), not kept (discarded) or dropped (forgotten), by why.",
+		}, []string{"result", "reason"}),
 		rpcs: basemetrics.NewCounterVec(&basemetrics.CounterOpts{
 			Subsystem: subsystem, Name: "courier_rpcs_total", StabilityLevel: basemetrics.ALPHA,
 			Help: "Calls to the launcher that have ended.",
@@ -63,7 +69,7 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 		}),
 	}
 	for _, c := range []basemetrics.Registerable{
-		m.handedOver, m.reservations, m.gateOpen, m.guardRejections, m.rpcs, m.queueLength, m.readyToBound, m.firstSeenToBound,
+		m.handedOver, m.reservations, m.gateOpen, m.guardRejections, m.memory, m.rpcs, m.queueLength, m.readyToBound, m.firstSeenToBound,
 	} {
 		var again prometheus.AlreadyRegisteredError
 		if err := register(c); err != nil && !errors.As(err, &again) {
@@ -80,6 +86,10 @@ func (m *metrics) setReservations(counts map[ledger.State]int) {
 }
 
 func (m *metrics) gateOpened(reason string) { m.gateOpen.WithLabelValues(reason).Inc() }
+
+func (m *metrics) remembered(result memory.Result, reason string) {
+	m.memory.WithLabelValues(string(result), reason).Inc()
+}
 
 // RPC implements courier.Observer.
 func (m *metrics) RPC(method, code string) { m.rpcs.WithLabelValues(method, code).Inc() }

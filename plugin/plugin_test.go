@@ -297,7 +297,7 @@ func TestHints(t *testing.T) {
 		return name + " " + node + " " + h.String()
 	}
 	onDeletion := func(name string, deleted *v1.Pod) string {
-		h, err := w.plugin.afterPodDeletion(klog.Background(), pod(name, "1").Obj(), deleted, nil)
+		h, err := w.plugin.afterPodFreesRoom(klog.Background(), pod(name, "1").Obj(), deleted, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

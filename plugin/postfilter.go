@@ -11,14 +11,20 @@ import (
 	"github.com/slipway-dev/slipway/plugin/ledger"
 )
 
+// nowPlanning is said of a pod that was just handed over.
+const nowPlanning = "handed over to the launcher, which plans a node for this pod"
+
 // PostFilter hands a pod over that fits on no node. It runs inside the scheduling loop
 // and only writes down what others carry out.
 //
 // Success and UnschedulableAndUnresolvable end the chain of PostFilter plugins, so that
 // no pod is preempted for one that a node is launched for. Unschedulable lets preemption
 // go on. The result is nil where a nomination must be left as it is.
-func (p *Slipway) PostFilter(_ context.Context, _ fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+func (p *Slipway) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	p.lead()
+	if _, err := state.Read(collectedKey); err == nil {
+		return nil, fwk.NewStatus(fwk.Success, nowPlanning)
+	}
 	r, reserved := p.ledger.Get(pod.UID)
 	switch {
 	case !reserved && isDaemon(pod):
@@ -93,7 +99,7 @@ func (p *Slipway) handOver(pod *v1.Pod) (*fwk.PostFilterResult, *fwk.Status) {
 	if pod.Status.NominatedNodeName != "" {
 		result = clearNomination()
 	}
-	return result, fwk.NewStatus(fwk.Success, "handed over to the launcher, which plans a node for this pod")
+	return result, fwk.NewStatus(fwk.Success, nowPlanning)
 }
 
 // cannotTake reports whether the node that was launched for a pod rejects it for

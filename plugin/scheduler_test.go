@@ -13,11 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/events"
-	kubeschedulerv1 "k8s.io/kube-scheduler/config/v1"
 	"k8s.io/kubernetes/pkg/scheduler"
-	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
-	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
-	configv1 "k8s.io/kubernetes/pkg/scheduler/apis/config/v1"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
@@ -27,8 +23,6 @@ import (
 	"github.com/slipway-dev/slipway/plugin/courier/launchertest"
 	slipwayv1 "github.com/slipway-dev/slipway/proto/slipway/v1"
 )
-
-const schedulerName = "slipway-scheduler"
 
 // cluster is a real scheduler with the plugin, between a fake API server and a launcher
 // that only says what the test tells it to.
@@ -47,7 +41,7 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, ctx: ctx, client: fake.NewClientset(), launcher: launchertest.New(t, authority)}
 	c.client.PrependReactor("create", "pods", c.bind)
 	files := authority.WriteFiles(t.TempDir())
-	profiles := profilesWith(t, &config.SlipwayArgs{
+	profiles := plugin.ShippedProfiles(t, &config.SlipwayArgs{
 		LauncherAddress: c.launcher.Address(),
 		TLS:             config.TLS{CertFile: files.Cert, KeyFile: files.Key, CAFile: files.CA},
 	})
@@ -64,7 +58,9 @@ func startCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	c.sched = sched
-	builder.Attach(sched)
+	if err := builder.Attach(sched); err != nil {
+		t.Fatal(err)
+	}
 	informers.Start(ctx.Done())
 	informers.WaitForCacheSync(ctx.Done())
 	if err := sched.WaitForHandlersSync(ctx); err != nil {
@@ -82,31 +78,6 @@ func startCluster(t *testing.T) *cluster {
 		broadcaster.Shutdown()
 	})
 	return c
-}
-
-// profilesWith returns the default profile with the plugin as it is shipped.
-func profilesWith(t *testing.T, args *config.SlipwayArgs) []schedulerconfig.KubeSchedulerProfile {
-	t.Helper()
-	if err := config.AddToScheme(configv1.GetPluginArgConversionScheme()); err != nil {
-		t.Fatal(err)
-	}
-	versioned := &kubeschedulerv1.KubeSchedulerConfiguration{Profiles: []kubeschedulerv1.KubeSchedulerProfile{{
-		SchedulerName: new(schedulerName),
-		Plugins: &kubeschedulerv1.Plugins{
-			MultiPoint: kubeschedulerv1.PluginSet{Enabled: []kubeschedulerv1.Plugin{{Name: plugin.Name}}},
-			PostFilter: kubeschedulerv1.PluginSet{
-				Disabled: []kubeschedulerv1.Plugin{{Name: "*"}},
-				Enabled:  []kubeschedulerv1.Plugin{{Name: plugin.Name}, {Name: "DefaultPreemption"}},
-			},
-		},
-		PluginConfig: []kubeschedulerv1.PluginConfig{{Name: plugin.Name, Args: runtime.RawExtension{Object: args}}},
-	}}}
-	scheme.Scheme.Default(versioned)
-	internal := &schedulerconfig.KubeSchedulerConfiguration{}
-	if err := scheme.Scheme.Convert(versioned, internal, nil); err != nil {
-		t.Fatal(err)
-	}
-	return internal.Profiles
 }
 
 // bind does what the API server does with a binding.
@@ -127,7 +98,7 @@ func (c *cluster) bind(action clienttesting.Action) (bool, runtime.Object, error
 
 func (c *cluster) create(name, cpu string) {
 	c.t.Helper()
-	pod := st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(schedulerName).
+	pod := st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(plugin.SchedulerName).
 		Req(map[v1.ResourceName]string{v1.ResourceCPU: cpu}).Obj()
 	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, pod, metav1.CreateOptions{}); err != nil {
 		c.t.Fatal(err)
@@ -243,7 +214,7 @@ func TestUnlaunchable(t *testing.T) {
 	c.join("n1", "2")
 	c.create("low", "2")
 	c.waitForPod("low", "bound", bound("n1"))
-	high := st.MakePod().Namespace("ns").Name("high").UID("high").SchedulerName(schedulerName).Priority(10).
+	high := st.MakePod().Namespace("ns").Name("high").UID("high").SchedulerName(plugin.SchedulerName).Priority(10).
 		Req(map[v1.ResourceName]string{v1.ResourceCPU: "2"}).Obj()
 	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, high, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

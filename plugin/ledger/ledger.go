@@ -74,6 +74,8 @@ type Ledger struct {
 	// never changed, so that readers may keep them.
 	holders map[string][]Holder
 	counts  [numStates]int
+	// freed counts how often room on a node ceased to be held without being taken up.
+	freed uint64
 	// due is not later than the earliest deadline.
 	due time.Time
 }
@@ -111,6 +113,14 @@ func (l *Ledger) Empty() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return len(l.holders) == 0
+}
+
+// Freed returns how often room that was held on a node has become free. While it stays the
+// same, no pod that holders crowded out fits because of them.
+func (l *Ledger) Freed() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.freed
 }
 
 // NodeVersion returns the resource version of a node as the ledger last saw it.

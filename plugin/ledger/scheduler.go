@@ -57,7 +57,7 @@ func (l *Ledger) HandBack(now time.Time, uid types.UID, reason string) Effects {
 func (l *Ledger) Withdraw(now time.Time, uid types.UID) Effects {
 	return l.transact(now, func(t *transaction) {
 		if e, ok := t.pods[uid]; ok {
-			t.remove(e)
+			t.remove(e, "")
 		}
 	})
 }
@@ -108,7 +108,7 @@ func (l *Ledger) Bound(now time.Time, uid types.UID, node string) Effects {
 		if e.Node != node {
 			t.release(e, "bound to node "+node)
 		}
-		t.remove(e)
+		t.remove(e, node)
 	})
 }
 
@@ -117,7 +117,7 @@ func (l *Ledger) Deleted(now time.Time, uid types.UID) Effects {
 	return l.transact(now, func(t *transaction) {
 		if e, ok := t.pods[uid]; ok {
 			t.release(e, "the pod is gone")
-			t.remove(e)
+			t.remove(e, "")
 		}
 	})
 }

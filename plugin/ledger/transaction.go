@@ -38,6 +38,9 @@ func (t *transaction) put(e entry, gate Gate) {
 		if old.Node != e.Node || old.Pod != e.Pod {
 			t.unhold(old.Node, uid)
 		}
+		if old.Node != "" && old.Node != e.Node {
+			t.freed++
+		}
 	}
 	t.counts[e.State]++
 	if e.Node != "" && (!existed || old.Node != e.Node || old.Pod != e.Pod) {
@@ -57,9 +60,13 @@ func (t *transaction) put(e entry, gate Gate) {
 	t.pods[uid] = &e
 }
 
-// remove forgets a reservation without a word to anybody.
-func (t *transaction) remove(e *entry) {
+// remove forgets a reservation without a word to anybody. on is the node that the pod runs
+// on by now, if any: the room that it held there is not free.
+func (t *transaction) remove(e *entry, on string) {
 	t.counts[e.State]--
+	if e.Node != "" && e.Node != on {
+		t.freed++
+	}
 	t.unhold(e.Node, e.Ref.UID)
 	delete(t.pods, e.Ref.UID)
 	t.fx.Changed = append(t.fx.Changed, e.Ref)
@@ -67,7 +74,7 @@ func (t *transaction) remove(e *entry) {
 
 // end ends the reservation of a pod that still waits.
 func (t *transaction) end(e *entry) {
-	t.remove(e)
+	t.remove(e, "")
 	t.fx.Wake = append(t.fx.Wake, Wake{Pod: e.Ref, Gate: GateEnded})
 }
 

@@ -17,8 +17,9 @@ const api = "launcher/api/v1alpha1"
 // for the go command. A package is judged by the longest name that it matches.
 func Rules() map[string][]string {
 	return map[string][]string{
-		"plugin":         {"plugin/ledger", "plugin/courier", "plugin/config"},
+		"plugin":         {"plugin/ledger", "plugin/courier", "plugin/config", "plugin/memory"},
 		"plugin/ledger":  {},
+		"plugin/memory":  {},
 		"plugin/courier": {"plugin/ledger", "proto/..."},
 		"plugin/config":  {},
 		// A launcher for tests.

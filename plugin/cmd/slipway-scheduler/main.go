@@ -87,6 +87,5 @@ func setup(ctx context.Context, opts *options.Options) (*schedulerserverconfig.C
 	if err != nil {
 		return nil, nil, err
 	}
-	builder.Attach(sched)
-	return cc, sched, nil
+	return cc, sched, builder.Attach(sched)
 }

@@ -1,0 +1,89 @@
+package plugin
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/slipway-dev/slipway/plugin/memory"
+)
+
+// collectedKey marks the cycle of a pod that was refused from memory and handed over at
+// once. No PreFilter has run in it.
+const collectedKey = "Collected" + Name
+
+type collected struct{}
+
+// Clone implements fwk.StateData.
+func (c collected) Clone() fwk.StateData { return c }
+
+// newMemory returns the memory of a scheduler, listening to its queue; nil if the plugin
+// is not the first to be asked about pods that fit nowhere: the plugins before it would
+// miss what PreFilter leaves for them.
+func (p *Slipway) newMemory(sched *scheduler.Scheduler) (*memory.Memory, error) {
+	profile := sched.Profiles[p.handle.ProfileName()]
+	if asked := profile.ListPlugins().PostFilter.Enabled; len(asked) == 0 || asked[0].Name != Name {
+		return nil, nil
+	}
+	core := p.handle.SharedInformerFactory().Core().V1()
+	m, err := memory.New(memory.Config{
+		Clock:      p.clock,
+		Namespaces: core.Namespaces().Lister(),
+		Nodes:      core.Nodes().Lister(),
+		Extensions: profile.EnqueueExtensions(),
+		Guard:      Name,
+		Freed:      p.ledger.Freed,
+		Observe:    p.metrics.remembered,
+	})
+	if err != nil {
+		return nil, err
+	}
+	listening := memory.NewQueue(sched.SchedulingQueue, m)
+	sched.SchedulingQueue = listening
+	for _, f := range sched.Profiles {
+		f.SetPodNominator(listening)
+	}
+	return m, nil
+}
+
+// remembering refuses and hands over a pod whose like was refused just before, without
+// another look at the nodes. It does so for pods that PostFilter would hand over for the
+// first time only: nobody needs what PreFilter would have left for the others.
+func (p *Slipway) remembering(m *memory.Memory, next schedulePod) schedulePod {
+	return func(ctx context.Context, f framework.Framework, state fwk.CycleState, info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
+		defer m.End()
+		if f.ProfileName() != p.handle.ProfileName() || !p.isNew(info) {
+			return next(ctx, f, state, info)
+		}
+		if refusal, ok := m.Recall(info.Pod); ok && p.collect(info.Pod) {
+			state.Write(collectedKey, collected{})
+			return scheduler.ScheduleResult{}, refusal
+		}
+		result, err := next(ctx, f, state, info)
+		if refusal, ok := err.(*framework.FitError); ok { //nolint:errorlint // as the scheduler does
+			m.Record(info.Pod, refusal, p.handle.SnapshotSharedLister().NodeInfos())
+		}
+		return result, err
+	}
+}
+
+// isNew reports whether PostFilter would hand the pod over for the first time. A pod that
+// the queue brings up because it has waited for long is looked at in full.
+func (p *Slipway) isNew(info *framework.QueuedPodInfo) bool {
+	pod := info.Pod
+	if info.WasFlushedFromUnschedulable || pod.Status.NominatedNodeName != "" || pod.Spec.SchedulingGroup != nil || isDaemon(pod) {
+		return false
+	}
+	_, reserved := p.ledger.Get(pod.UID)
+	return !reserved
+}
+
+// collect hands a pod over. If that fails, the pod is left to the full cycle.
+func (p *Slipway) collect(pod *v1.Pod) bool {
+	p.lead()
+	_, status := p.handOver(pod)
+	return status.IsSuccess()
+}
