@@ -51,7 +51,7 @@ func (v *verifier) placeOne(sh *shape) bool {
 		defer func() { v.states[sh.class] = nil }()
 	}
 	if c.exact || v.lenient {
-		v.prefilterAgain(state, c) // what it depends on may not be kept by PreFilter extensions
+		v.prefilterAgain(sh.class, state) // what it depends on may not be kept by PreFilter extensions
 	}
 	if state.rejected != "" {
 		sh.refuse("", state.rejected)
@@ -174,9 +174,8 @@ func (v *verifier) together(id int) pack.Vector {
 func (v *verifier) drop(p *place) {
 	v.engine.lister.remove(p.info)
 	v.places = slices.DeleteFunc(v.places, func(q *place) bool { return q == p })
-	if slices.ContainsFunc(v.log, func(l placed) bool { return l.place == p }) { // its DaemonSet pods
-		v.log = slices.DeleteFunc(v.log, func(l placed) bool { return l.place == p })
-		clear(v.states)
+	if slices.ContainsFunc(p.kind.daemons, func(d int) bool { return v.daemons[d] }) {
+		v.strike(func(l *placed) bool { return l.place == p })
 	}
 	if v.input.Budget != nil {
 		v.input.Budget.Give(p.templates[0])

@@ -33,28 +33,23 @@ func (v *verifier) keepGood() (refused int) {
 	}
 }
 
-// bad lists the places in the log that are not good.
-func (v *verifier) bad() map[int]bool {
-	byClass := make([][]int, len(v.classes))
-	for i, p := range v.log {
-		if c := v.classes[p.class]; p.shape != nil && (!c.skips(names.PodTopologySpread) || c.wants != "" || v.daemonKeepsAway(p.class)) {
-			byClass[p.class] = append(byClass[p.class], i)
-		}
-	}
-	bad := map[int]bool{}
-	for id, log := range byClass {
-		if len(log) == 0 {
+// bad lists the pods in the log whose places are not good.
+func (v *verifier) bad() map[*placed]bool {
+	bad := map[*placed]bool{}
+	for id, log := range v.log {
+		c := v.classes[id]
+		if len(log) == 0 || c.daemon || c.skips(names.PodTopologySpread) && c.wants == "" && !v.daemonKeepsAway(id) {
 			continue
 		}
 		state := v.current(id)
 		uneven := v.uneven(state, log)
 		if len(uneven) > 0 { // now without domains that have no node and may get none
-			if state, _, _ = v.prefilter(v.classes[id]); state != nil {
+			if state, _, _ = v.prefilter(c); state != nil {
 				uneven = v.uneven(state, log)
 			}
 		}
-		for _, i := range slices.Concat(uneven, v.lonely(id, state, log)) {
-			bad[i] = true
+		for _, p := range slices.Concat(uneven, v.lonely(id, state)) {
+			bad[p] = true
 		}
 	}
 	return bad
@@ -63,27 +58,24 @@ func (v *verifier) bad() map[int]bool {
 func (v *verifier) current(id int) fwk.CycleState {
 	r := v.refresh(id)
 	if v.classes[id].exact {
-		v.prefilterAgain(r, v.classes[id])
+		v.prefilterAgain(id, r)
 	}
 	return r.state
 }
 
 // uneven lists the latest of a class's pods by which domains exceed the skew.
-func (v *verifier) uneven(state fwk.CycleState, log []int) (bad []int) {
+func (v *verifier) uneven(state fwk.CycleState, log []placed) (bad []*placed) {
 	s, ok := spreadOf(state)
 	if !ok {
 		return nil
 	}
 	for i := range s.counts {
-		excess := map[string]int{}
-		for _, l := range slices.Backward(log) {
-			value := v.log[l].place.info.Node().Labels[s.key(i)]
-			if _, ok := excess[value]; !ok {
-				excess[value] = s.counts[i][value] - s.least(i) - s.maxSkew(i)
-			}
-			if excess[value] > 0 {
-				excess[value]--
-				bad = append(bad, l)
+		key, allowed, excess := s.key(i), s.least(i)+s.maxSkew(i), map[string]int{}
+		for l := len(log) - 1; l >= 0; l-- {
+			value := log[l].place.info.Node().Labels[key]
+			if s.counts[i][value]-excess[value] > allowed {
+				excess[value]++
+				bad = append(bad, &log[l])
 			}
 		}
 	}
@@ -92,7 +84,7 @@ func (v *verifier) uneven(state fwk.CycleState, log []int) (bad []int) {
 
 // lonely lists the pods of a class that would not have the company they need, or meet a
 // DaemonSet's pod, if those with the same wishes in their domain came last of all.
-func (v *verifier) lonely(id int, state fwk.CycleState, log []int) (bad []int) {
+func (v *verifier) lonely(id int, state fwk.CycleState) (bad []*placed) {
 	c, away := v.classes[id], v.daemonKeepsAway(id)
 	if c.wants == "" && !away || state.GetSkipFilterPlugins().Has(names.InterPodAffinity) {
 		return nil
@@ -111,22 +103,25 @@ func (v *verifier) lonely(id int, state fwk.CycleState, log []int) (bad []int) {
 		return b.String()
 	}
 	alike := map[string][]placed{}
-	for _, p := range v.log {
-		if p.shape != nil && c.wants != "" && v.classes[p.class].wants == c.wants {
+	for i, log := range v.log {
+		if other := v.classes[i]; other.daemon || c.wants == "" || other.wants != c.wants {
+			continue
+		}
+		for _, p := range log {
 			alike[domain(p)] = append(alike[domain(p)], p)
 		}
 	}
 	known := map[string]bool{}
-	for _, l := range log {
-		p := v.log[l]
-		d := domain(p)
+	for i := range v.log[id] {
+		p := &v.log[id][i]
+		d := domain(*p)
 		good, ok := known[d]
 		if !ok {
-			good = v.fitsWithout(state, c, p, alike[d])
+			good = v.fitsWithout(state, c, *p, alike[d])
 			known[d] = good
 		}
 		if !good {
-			bad = append(bad, l)
+			bad = append(bad, p)
 		}
 	}
 	return bad
@@ -159,17 +154,14 @@ func (v *verifier) daemonKeepsAway(id int) bool {
 }
 
 // takeBack lets the pods wait again.
-func (v *verifier) takeBack(bad map[int]bool) {
-	var kept []placed
-	for i, p := range v.log {
-		if !bad[i] {
-			kept = append(kept, p)
-			continue
+func (v *verifier) takeBack(bad map[*placed]bool) {
+	v.strike(func(p *placed) bool {
+		if !bad[p] {
+			return false
 		}
 		pod := p.info.GetPod()
 		if err := p.place.info.RemovePod(klog.FromContext(v.ctx), pod); err != nil {
-			kept = append(kept, p) // it is not there: nothing to take back
-			continue
+			return false // it is not there: nothing to take back
 		}
 		p.place.pods = slices.DeleteFunc(p.place.pods, func(q *corev1.Pod) bool { return q == pod })
 		if giveBack := v.reserved[pod.UID]; giveBack != nil {
@@ -178,7 +170,6 @@ func (v *verifier) takeBack(bad map[int]bool) {
 		}
 		p.shape.waiting = append(p.shape.waiting, pod)
 		p.shape.refuse("", "no place that stays allowed whatever order the pods come in")
-	}
-	v.log = kept
-	clear(v.states)
+		return true
+	})
 }

@@ -3,8 +3,26 @@ package fit
 import (
 	"slices"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
+
+// replay is a class's PreFilter state while pods are placed. PodTopologySpread's counts are
+// shared with other classes (census.go); InterPodAffinity is told of each pod that matters
+// to the class. States of which that cannot be said are made anew when anything has changed.
+type replay struct {
+	state    fwk.CycleState
+	rejected string
+	sized    fwk.StateData // the requests that the state has at the moment
+	follows  []follow
+	censuses []*census
+	anew     bool
+	version  int // of the log, when it was made
+}
+
+// follow is how much of the log of another class a replay has taken in.
+type follow struct{ class, upTo int }
 
 // refresh brings a class's state up to date with the pods placed since.
 func (v *verifier) refresh(id int) *replay {
@@ -12,75 +30,93 @@ func (v *verifier) refresh(id int) *replay {
 	if r == nil {
 		r = v.begin(id)
 		v.states[id] = r
-		if v.classes[id].exact {
-			v.prefilterAgain(r, v.classes[id])
-		}
 	}
-	if r.watches == nil || r.upTo == len(v.log) {
+	if r.anew {
+		if r.version != v.version {
+			v.prefilterAgain(id, r)
+		}
 		return r
 	}
-	c, changed := v.classes[id], false
-	for ; r.upTo < len(v.log) && r.rejected == ""; r.upTo++ {
-		p := v.log[r.upTo]
-		if !r.watches[p.class] {
+	for i := range r.follows {
+		f := &r.follows[i]
+		if f.upTo == len(v.log[f.class]) {
 			continue
 		}
-		if r.state.GetSkipFilterPlugins().Has(names.InterPodAffinity) && v.carries(p.class, id) {
-			v.prefilterAgain(r, c) // the plugin had nothing to watch for until now
-			return r
+		if r.state.GetSkipFilterPlugins().Has(names.InterPodAffinity) && v.carries(f.class, id) {
+			v.prefilterAgain(id, r) // the plugin had nothing to watch for until now
+			break
 		}
-		v.engine.framework.RunPreFilterExtensionAddPod(v.ctx, r.state, c.sample, p.info, p.place.info)
-		changed = true
+		v.tell(id, r.state, v.log[f.class][f.upTo:])
+		f.upTo = len(v.log[f.class])
 	}
-	if changed {
-		recount(r.state)
+	for _, c := range r.censuses {
+		c.recount()
 	}
 	return r
 }
 
+// tell has the plugins, but the one that has the censuses, take in pods that were placed.
+func (v *verifier) tell(id int, state fwk.CycleState, pods []placed) {
+	skipped := state.GetSkipFilterPlugins()
+	state.SetSkipFilterPlugins(skipped.Union(sets.New(names.PodTopologySpread)))
+	for _, p := range pods {
+		v.engine.framework.RunPreFilterExtensionAddPod(v.ctx, state, v.classes[id].sample, p.info, p.place.info)
+	}
+	state.SetSkipFilterPlugins(skipped)
+}
+
 // begin makes the state of a class that is asked about for the first time: of the nodes of
-// the Input, and from the log's beginning. The nodes to be bought were empty then.
+// the Input, and from the logs' beginnings. The nodes to be bought were empty then.
 func (v *verifier) begin(id int) *replay {
 	c := v.classes[id]
-	if !c.exact && len(c.owned) == 0 && c.company == nil && !slices.ContainsFunc(v.carriers, func(p int) bool { return v.carries(p, id) }) {
-		return &replay{state: c.state, rejected: c.rejected}
+	r := &replay{state: c.state, rejected: c.rejected}
+	switch {
+	case c.rejected != "":
+		return r
+	case c.exact:
+		v.prefilterAgain(id, r)
+		return r
+	case len(c.owned) == 0 && c.company == nil && !slices.ContainsFunc(v.carriers, func(p int) bool { return v.carries(p, id) }):
+		return r
 	}
-	r := &replay{state: c.state.Clone(), rejected: c.rejected, watches: make([]bool, len(v.classes))}
+	r.state = c.state.Clone()
 	for p := range v.classes {
-		r.watches[p] = v.watches(id, p)
+		if v.watches(id, p) {
+			r.follows = append(r.follows, follow{class: p})
+		}
 	}
-	v.widen(r.state, c)
+	r.censuses = v.share(c, r.state)
 	return r
 }
 
 // prefilterAgain makes the state anew from the nodes as they are now.
-func (v *verifier) prefilterAgain(r *replay, c *class) {
+func (v *verifier) prefilterAgain(id int, r *replay) {
+	c := v.classes[id]
 	r.state, _, r.rejected = v.prefilter(c)
-	if !v.lenient {
-		v.widen(r.state, c)
+	r.version, r.anew = v.version, r.rejected != "" || c.exact || v.lenient
+	r.sized, r.censuses = nil, nil
+	for i := range r.follows {
+		r.follows[i].upTo = len(v.log[r.follows[i].class])
 	}
-	r.upTo = len(v.log)
+	switch {
+	case r.rejected != "" || v.lenient:
+	case c.exact:
+		v.widen(r.state, c)
+	default:
+		r.censuses = v.share(c, r.state)
+	}
 }
 
-// watches tells whether pods of class p can change what class c is allowed.
+// watches tells whether pods of class p can change what class c is allowed, other than by
+// being counted for its spread.
 func (v *verifier) watches(c, p int) bool {
-	for _, r := range v.classes[c].owned {
-		if v.rules[r].matches[p] {
-			return true
-		}
-	}
 	if co := v.classes[c].company; co != nil && co.matches[p] {
 		return true
 	}
-	return v.classes[c].exact || v.carries(p, c)
+	return v.carries(c, p) || v.carries(p, c)
 }
 
 // carries tells whether pods of class p keep class c away.
 func (v *verifier) carries(p, c int) bool {
-	for _, r := range v.classes[p].owned {
-		if !v.rules[r].spread && v.rules[r].matches[c] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.classes[p].owned, func(r int) bool { return !v.rules[r].spread && v.rules[r].matches[c] })
 }

@@ -128,16 +128,20 @@ func recount(state fwk.CycleState) {
 		return
 	}
 	for i, byValue := range s.counts {
-		value, least := "", 0
-		if s.key(i) != corev1.LabelHostname {
-			for v, n := range maps.All(byValue) {
-				if value == "" || n < least || n == least && v < value {
-					value, least = v, n
-				}
+		setEmptiest(s.key(i), byValue, s.paths.Index(i))
+	}
+}
+
+func setEmptiest(key string, byValue map[string]int, paths reflect.Value) {
+	value, least := "", 0
+	if key != corev1.LabelHostname {
+		for v, n := range byValue {
+			if value == "" || n < least || n == least && v < value {
+				value, least = v, n
 			}
 		}
-		emptiest := s.paths.Index(i).Elem().Index(0)
-		emptiest.FieldByName("TopologyValue").SetString(value)
-		emptiest.FieldByName("MatchNum").SetInt(int64(least))
 	}
+	emptiest := paths.Elem().Index(0)
+	emptiest.FieldByName("TopologyValue").SetString(value)
+	emptiest.FieldByName("MatchNum").SetInt(int64(least))
 }

@@ -18,6 +18,7 @@ import (
 type place struct {
 	info      *framework.NodeInfo
 	room      bool  // of the Input; else it is to be bought
+	kind      *kind // of what is to be bought
 	templates []int // the chosen one first; none for a room
 	pods      []*corev1.Pod
 	// grown places took pods after their templates were listed.
@@ -29,9 +30,11 @@ type place struct {
 type verifier struct {
 	*Space
 	places   []*place
-	seats    [][]seat // by lot: where its pods are to go
-	log      []placed
+	seats    [][]seat             // by lot: where its pods are to go
+	log      [][]placed           // by class
+	version  int                  // of the log
 	states   []*replay            // by class
+	censuses []*census            // by rule; nil where there is none
 	carriers []int                // classes that keep others away
 	daemons  []bool               // classes of DaemonSets that matter to others
 	reserved map[types.UID]func() // gives a pod's volumes back
@@ -56,22 +59,19 @@ type placed struct {
 	shape *shape // nil for a DaemonSet's
 }
 
-// replay is a class's PreFilter state while pods are placed.
-type replay struct {
-	state    fwk.CycleState
-	rejected string
-	upTo     int    // entries of the log it has taken in
-	watches  []bool // classes whose pods change it; nil when none does
-}
-
 func newVerifier(s *Space) *verifier {
-	v := &verifier{Space: s, seats: make([][]seat, len(s.lots)), states: make([]*replay, len(s.classes)), daemons: make([]bool, len(s.classes)), reserved: map[types.UID]func(){}}
+	v := &verifier{
+		Space: s, seats: make([][]seat, len(s.lots)), log: make([][]placed, len(s.classes)), states: make([]*replay, len(s.classes)),
+		daemons: make([]bool, len(s.classes)), reserved: map[types.UID]func(){},
+	}
+	v.takeCensuses()
 	for id, class := range s.classes {
 		if slices.ContainsFunc(class.owned, func(r int) bool { return !s.rules[r].spread }) {
 			v.carriers = append(v.carriers, id)
 		}
 		for c := 0; class.daemon && c < len(s.classes); c++ {
-			v.daemons[id] = v.daemons[id] || v.watches(c, id)
+			v.daemons[id] = v.daemons[id] || v.classes[c].exact || v.watches(c, id) ||
+				slices.ContainsFunc(v.spreadRules(v.classes[c]), func(r int) bool { return v.rules[r].matches[id] })
 		}
 	}
 	return v
@@ -102,7 +102,7 @@ func (v *verifier) seat(p *place, pods []pack.ShapeCount) {
 func (v *verifier) buy(templates []int) *place {
 	t := templates[0]
 	kind := v.kinds[v.kindOf[t]]
-	p := &place{info: kind.info.SnapshotConcrete(), templates: templates}
+	p := &place{info: kind.info.SnapshotConcrete(), kind: kind, templates: templates}
 	p.info.SetNode(named(v.input.Templates[t].Node, fmt.Sprintf("planned-%d", v.bought)))
 	v.bought++
 	v.engine.csiNodes.plan(p.info.Node())
@@ -110,7 +110,7 @@ func (v *verifier) buy(templates []int) *place {
 	v.places = append(v.places, p)
 	for i, d := range kind.daemons {
 		if v.daemons[d] {
-			v.log = append(v.log, placed{d, kind.info.Pods[i], p, nil})
+			v.note(placed{d, kind.info.Pods[i], p, nil})
 		}
 	}
 	return p
@@ -207,8 +207,9 @@ func (v *verifier) accept(t try) bool {
 		t.shape.refuse("", state.rejected)
 		return false
 	}
-	if size := v.sized(t.shape); size != nil {
+	if size := v.sized(t.shape); size != nil && size != state.sized {
 		state.state.Write(resourcesFitKey, size)
+		state.sized = size
 	}
 	if status := v.engine.framework.RunFilterPlugins(v.ctx, state.state, t.pod, t.place.info); !status.IsSuccess() {
 		t.shape.refuse(v.poolOf(t.place), status.Message())
@@ -221,8 +222,32 @@ func (v *verifier) accept(t try) bool {
 	info.Pod = t.pod
 	t.place.info.AddPodInfo(&info)
 	t.place.pods = append(t.place.pods, t.pod)
-	v.log = append(v.log, placed{c, &info, t.place, t.shape})
+	v.note(placed{c, &info, t.place, t.shape})
 	return true
+}
+
+// note records that a pod is where it is.
+func (v *verifier) note(p placed) {
+	v.log[p.class] = append(v.log[p.class], p)
+	v.version++
+	v.count(p, 1)
+}
+
+// strike removes pods from the log.
+func (v *verifier) strike(gone func(*placed) bool) {
+	for c, log := range v.log {
+		var kept []placed
+		for i := range log {
+			if gone(&log[i]) {
+				v.count(log[i], -1)
+			} else {
+				kept = append(kept, log[i])
+			}
+		}
+		v.log[c] = kept
+	}
+	v.version++
+	clear(v.states)
 }
 
 // reserve takes the volumes that a pod is to get.
