@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,7 +50,7 @@ func newLoop(t *testing.T, objects ...client.Object) *loop {
 			Engines: map[string]*fit.Engine{"slipway-scheduler": {}},
 		},
 		metrics: m, log: logr.Discard(), ctx: t.Context(),
-		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, leaving: map[string]*v1alpha1.NodeClaim{}, cancelled: sets.New[types.UID](), released: map[string]sets.Set[types.UID]{},
+		pods: map[types.UID]*entry{}, claims: map[string]*record{}, expected: map[kin]*expectation{},
 		watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 }

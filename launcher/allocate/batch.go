@@ -2,18 +2,13 @@ package allocate
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/cluster"
 )
@@ -22,13 +17,13 @@ import (
 // for the next look.
 func (l *loop) schedule() {
 	now := time.Now()
-	next := l.wakeParked(now)
+	next := earlier(l.wakeParked(now), l.stopExpecting(now))
 	if !l.batchSince.IsZero() && !l.planning {
 		closed, why, later := l.closeBatch(now)
 		if closed {
 			l.plan(why)
-		} else if next.IsZero() || later.Before(next) {
-			next = later
+		} else {
+			next = earlier(next, later)
 		}
 	}
 	if next.IsZero() {
@@ -38,6 +33,14 @@ func (l *loop) schedule() {
 	l.timer.Reset(max(0, next.Sub(now)))
 }
 
+// earlier returns the earlier of two times; the zero time is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // wakeParked lets pods whose patience has ended wait again, and returns when the next one's ends.
 func (l *loop) wakeParked(now time.Time) (next time.Time) {
 	for _, e := range l.pods {
@@ -45,8 +48,8 @@ func (l *loop) wakeParked(now time.Time) (next time.Time) {
 		case e.Phase != Unlaunchable:
 		case !now.Before(e.recheck):
 			l.wait(e, now)
-		case next.IsZero() || e.recheck.Before(next):
-			next = e.recheck
+		default:
+			next = earlier(next, e.recheck)
 		}
 	}
 	return next
@@ -57,7 +60,7 @@ func (l *loop) closeBatch(now time.Time) (closed bool, why string, later time.Ti
 	idle, longest := l.lastPod.Add(l.cfg.Idle), l.batchSince.Add(l.cfg.Longest)
 	switch {
 	case l.complete():
-		return true, "all replicas of its owners have come", time.Time{}
+		return true, "all pods of its owners are known", time.Time{}
 	case !now.Before(idle):
 		return true, fmt.Sprintf("no pod came for %s", l.cfg.Idle), time.Time{}
 	case !now.Before(longest):
@@ -69,13 +72,13 @@ func (l *loop) closeBatch(now time.Time) (closed bool, why string, later time.Ti
 	}
 }
 
-// complete tells whether no sibling of the waiting pods is still to come.
+// complete tells whether nothing more is to be known of the siblings of the waiting pods:
+// they have come, or they are certain to and are planned for ahead.
 func (l *loop) complete() bool {
 	arrived := map[types.UID]int{}
-	owners := map[types.UID]*metav1.OwnerReference{}
-	namespaces := map[types.UID]string{}
+	open := map[types.UID]*corev1.Pod{} // one of each owner's waiting pods
 	for _, e := range l.pods {
-		owner := metav1.GetControllerOf(e.pod)
+		owner := metav1.GetControllerOfNoCopy(e.pod)
 		if owner == nil {
 			if e.Phase == Waiting {
 				return false
@@ -84,12 +87,16 @@ func (l *loop) complete() bool {
 		}
 		arrived[owner.UID]++
 		if e.Phase == Waiting {
-			owners[owner.UID], namespaces[owner.UID] = owner, e.pod.Namespace
+			open[owner.UID] = e.pod
 		}
 	}
-	for uid, owner := range owners {
-		wanted, known := l.wanted(namespaces[uid], owner)
-		if !known || arrived[uid]+l.bound(uid) < wanted {
+	for uid, pod := range open {
+		switch want := l.wanted(pod.Namespace, metav1.GetControllerOfNoCopy(pod)); {
+		case !want.known:
+			return false
+		case arrived[uid] >= want.pods:
+		case want.certain && l.shown(pod):
+		case arrived[uid]+l.bound(uid) < want.pods:
 			return false
 		}
 	}
@@ -111,58 +118,34 @@ func (l *loop) bound(owner types.UID) int {
 	return n
 }
 
-// wanted is how many pods the owner wants at once, as far as its kind is known.
-func (l *loop) wanted(namespace string, owner *metav1.OwnerReference) (n int, known bool) {
-	key := types.NamespacedName{Namespace: namespace, Name: owner.Name}
-	get := func(o client.Object) bool {
-		return l.cfg.Client.Get(l.ctx, key, o) == nil && o.GetUID() == owner.UID
+// waiting are the pods to plan for, oldest first.
+func (l *loop) waiting() []*entry {
+	var waiting []*entry
+	for _, e := range l.pods {
+		if e.Phase == Waiting {
+			waiting = append(waiting, e)
+		}
 	}
-	switch owner.Kind {
-	case "ReplicaSet":
-		var rs appsv1.ReplicaSet
-		if !get(&rs) {
-			return 0, false
-		}
-		return int(ptr.Deref(rs.Spec.Replicas, 1)), true
-	case "StatefulSet":
-		var sts appsv1.StatefulSet
-		if !get(&sts) {
-			return 0, false
-		}
-		if sts.Spec.PodManagementPolicy != appsv1.ParallelPodManagement {
-			return 1, true // one after the other
-		}
-		return int(ptr.Deref(sts.Spec.Replicas, 1)), true
-	case "Job":
-		var job batchv1.Job
-		if !get(&job) {
-			return 0, false
-		}
-		n := ptr.Deref(job.Spec.Parallelism, 1)
-		if job.Spec.Completions != nil {
-			n = min(n, *job.Spec.Completions-job.Status.Succeeded)
-		}
-		return int(n), true
-	}
-	return 0, false
+	slices.SortFunc(waiting, func(a, b *entry) int { return oldestFirst(a.pod, b.pod) })
+	return waiting
 }
 
 // plan hands the waiting pods to the planner.
 func (l *loop) plan(why string) {
 	var pods []*corev1.Pod
-	for _, e := range l.pods {
-		if e.Phase == Waiting {
-			pods = append(pods, e.pod)
-		}
+	for _, e := range l.waiting() {
+		pods = append(pods, e.pod)
 	}
 	since := l.batchSince
 	l.batchSince = time.Time{}
 	if len(pods) == 0 {
 		return
 	}
-	sortOldestFirst(pods)
+	standIns := l.standIns()
+	toCome, kins := l.lookAhead(pods)
 	l.metrics.batch(len(pods), time.Since(since))
-	l.log.Info("batch closed", "pods", len(pods), "because", why, "after", time.Since(since).Round(time.Millisecond))
+	l.log.Info("batch closed", "pods", len(pods), "toCome", len(toCome), "because", why, "after", time.Since(since).Round(time.Millisecond))
 	l.planning, l.ended = true, sets.New[types.UID]()
-	l.submit(job{batch: &batch{pods: pods, claims: slices.Collect(maps.Values(l.claims)), leaving: slices.Collect(maps.Values(l.leaving))}})
+	claims, leaving := l.held()
+	l.submit(job{batch: &batch{pods: slices.Concat(pods, toCome), toCome: kins, claims: claims, leaving: leaving, standIns: standIns}})
 }

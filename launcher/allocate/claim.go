@@ -1,12 +1,14 @@
 package allocate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/storage/names"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -14,7 +16,8 @@ import (
 )
 
 // claim turns a planned node into the NodeClaim that records it.
-func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
+// Pods that are still to come get seats there.
+func (v *view) claim(n fit.Planned, toCome map[types.UID]kin) (*v1alpha1.NodeClaim, []seat) {
 	pool := v.budget.Offers[n.Templates[0]].Pool
 	template := pool.Spec.Template.Spec
 	claim := &v1alpha1.NodeClaim{}
@@ -40,19 +43,21 @@ func (v *view) claim(n fit.Planned) *v1alpha1.NodeClaim {
 	}
 	groups := v1alpha1.GroupOfferings(accepted...)
 	claim.Spec.Offerings = groups[:min(len(groups), v1alpha1.MaxOfferingGroups)]
-	for _, pod := range n.Pods {
-		claim.Spec.Pods = append(claim.Spec.Pods, v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name})
+	there, seats := seatsOn(claim.Name, n.Pods, toCome)
+	for _, pod := range there {
+		claim.Spec.Pods = append(claim.Spec.Pods, reservedPod(pod))
 	}
-	return claim
+	claim.Spec.ExpectedPods = int32(len(n.Pods) - len(there)) //nolint:gosec // G115: of one node
+	return claim, seats
 }
 
 // claims makes the claims of a plan.
-func (v *view) claims(plan *fit.Plan) []*v1alpha1.NodeClaim {
-	claims := make([]*v1alpha1.NodeClaim, 0, len(plan.Nodes))
+func (v *view) claims(plan *fit.Plan, toCome map[types.UID]kin) (claims []*v1alpha1.NodeClaim, seats []seat) {
 	for _, n := range plan.Nodes {
-		claims = append(claims, v.claim(n))
+		claim, more := v.claim(n, toCome)
+		claims, seats = append(claims, claim), append(seats, more...)
 	}
-	return claims
+	return claims, seats
 }
 
 // summary counts a plan's nodes by their type, for people.
@@ -68,13 +73,10 @@ func (v *view) summary(plan *fit.Plan) string {
 	return strings.Join(parts, " ")
 }
 
-func sortOldestFirst(pods []*corev1.Pod) {
-	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
-		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
-	})
+func oldestFirst(a, b *corev1.Pod) int {
+	return cmp.Or(
+		a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
+	)
 }
 
 // explain adds to the reasons what keeps pools from being used at all.

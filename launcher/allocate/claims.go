@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -18,12 +19,12 @@ import (
 func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 	if !claim.DeletionTimestamp.IsZero() {
 		l.claimGone(claim)
-		l.leaving[claim.Name] = claim
+		l.claims[claim.Name] = &record{claim: claim, leaving: true}
 		return
 	}
-	l.claims[claim.Name] = claim
-	for _, r := range claim.HeldPods() {
-		if l.released[claim.Name].Has(r.UID) {
+	record := l.record(claim)
+	for _, r := range record.claim.HeldPods() {
+		if record.released.Has(r.UID) {
 			continue
 		}
 		e := l.pods[r.UID]
@@ -36,7 +37,7 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 			continue // a newer claim holds it
 		}
 		before := e.Reservation
-		stand(&e.Reservation, claim)
+		stand(&e.Reservation, record.claim)
 		if !e.registered && meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionRegistered) {
 			e.registered = true
 			l.metrics.observe(stageRegistered, e.seen)
@@ -50,7 +51,18 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		}
 		l.tell(e)
 	}
-	l.cancelIfUnneeded(claim, "its pods need it no longer")
+	l.cancelIfUnneeded(record, "its pods need it no longer")
+}
+
+// record takes in a version of a claim.
+func (l *loop) record(claim *v1alpha1.NodeClaim) *record {
+	r := l.claims[claim.Name]
+	if r == nil {
+		r = &record{released: sets.New[types.UID]()}
+		l.claims[claim.Name] = r
+	}
+	r.see(claim)
+	return r
 }
 
 // find makes the entry of a pod that only its claim tells of; nil when it waits no longer.
@@ -73,9 +85,14 @@ func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
 	if l.planning {
 		l.ended.Insert(claim.UID)
 	}
+	if known := l.live(claim.Name); known != nil {
+		known.see(claim) // with the pods that are not written on it
+		claim = known.claim
+	}
 	delete(l.claims, claim.Name)
-	delete(l.released, claim.Name)
-	l.cancelled.Delete(claim.UID)
+	for _, x := range l.expected {
+		delete(x.seats, claim.Name)
+	}
 	now := time.Now()
 	for _, r := range claim.HeldPods() {
 		e := l.pods[r.UID]
@@ -112,17 +129,20 @@ func (l *loop) limited(pool string) bool {
 	return l.cfg.Client.Get(l.ctx, types.NamespacedName{Name: pool}, &np) == nil && len(np.Spec.Limits) > 0
 }
 
-// cancelIfUnneeded deletes a claim that was not launched yet and holds no pod any more.
-func (l *loop) cancelIfUnneeded(claim *v1alpha1.NodeClaim, reason string) {
-	if claim == nil || len(claim.Spec.Pods) == 0 || claim.Status.InstanceID != "" || l.cancelled.Has(claim.UID) {
+// cancelIfUnneeded deletes a claim that was not launched yet and is for no pod any more.
+func (l *loop) cancelIfUnneeded(r *record, reason string) {
+	claim := r.claim
+	if len(claim.Spec.Pods) == 0 && claim.Spec.ExpectedPods == 0 || claim.Status.InstanceID != "" || r.cancelled {
 		return
 	}
-	if slices.ContainsFunc(claim.HeldPods(), func(r v1alpha1.ReservedPod) bool {
-		e := l.pods[r.UID]
+	needed := slices.ContainsFunc(claim.HeldPods(), func(p v1alpha1.ReservedPod) bool {
+		e := l.pods[p.UID]
 		return e != nil && e.Claim == claim.Name
-	}) {
+	})
+	// While a plan is made the claim may be one of its own, whose seats are not known yet.
+	if needed || l.freeSeats(claim.Name) > 0 || l.planning && claim.Spec.ExpectedPods > 0 {
 		return
 	}
-	l.cancelled.Insert(claim.UID)
+	r.cancelled = true
 	l.submit(job{cancel: &cancelledClaim{name: claim.Name, reason: reason}})
 }

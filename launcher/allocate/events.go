@@ -36,7 +36,7 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 		return func(any, bool) { send(event{why: kind + " changed"}) }
 	}
 	// Kinds that are only read: their informers run before the loop first waits for one.
-	for _, object := range []client.Object{&appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &batchv1.Job{}, &corev1.Node{}} {
+	for _, object := range []client.Object{&appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &batchv1.Job{}, &corev1.Node{}, &corev1.ResourceQuota{}} {
 		if _, err := a.cfg.Cache.GetInformer(ctx, object); err != nil {
 			return nil, fmt.Errorf("watch %T: %w", object, err)
 		}

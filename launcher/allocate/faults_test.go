@@ -100,7 +100,7 @@ func TestDeletedPodsAreNotPlannedFor(t *testing.T) {
 	recreated := waiting("b")
 	recreated.UID = "b2"
 	p, _ := newPlanner(t, interceptor.Funcs{}, waiting("a"), recreated)
-	kept, gone := p.existing(t.Context(), []*corev1.Pod{waiting("a"), waiting("b"), waiting("c")})
+	kept, gone := p.existing(t.Context(), []*corev1.Pod{waiting("a"), waiting("b"), waiting("c")}, nil)
 	if len(kept) != 1 || kept[0].Name != "a" || !slices.Equal(gone, []types.UID{"b", "c"}) {
 		t.Errorf("kept %v, gone %v", kept, gone)
 	}
@@ -176,8 +176,8 @@ func TestDrainingClaimCounts(t *testing.T) {
 	l.planned(result{})
 	l.refuse(e, "its limit of 1 nodes is reached", time.Now())
 	l.observe(event{claim: draining, gone: true})
-	if len(l.leaving) != 0 || e.Phase != Waiting {
-		t.Errorf("%d claims leave, the pod is %s", len(l.leaving), e.Phase)
+	if len(l.claims) != 0 || e.Phase != Waiting {
+		t.Errorf("%d claims are left, the pod is %s", len(l.claims), e.Phase)
 	}
 }
 

@@ -22,20 +22,15 @@ type loop struct {
 	ctx     context.Context //nolint:containedctx // the life of the loop
 
 	pods map[types.UID]*entry
-	// claims by name, as last seen or as just written: what the planner must count
-	// although the cache may not show it yet.
-	claims map[string]*v1alpha1.NodeClaim
-
-	// leaving claims are on their way out; their instances still count against limits.
-	leaving map[string]*v1alpha1.NodeClaim
-	// released pods by claim, until the claim is gone: what the cache shows may be older.
-	released map[string]sets.Set[types.UID]
+	// claims by name.
+	claims map[string]*record
+	// expected pods, by what they are like.
+	expected map[kin]*expectation
 
 	batchSince, lastPod time.Time // of the open batch; zero when no pod waits
 	timer               *time.Timer
 	planning            bool
 	stale               string              // what changed while the planner was at work, if it matters
-	cancelled           sets.Set[types.UID] // claims that were told to go, until they do
 	ended               sets.Set[types.UID] // claims that ended while the planner was at work
 	jobs                chan<- job
 	queue               []job // waiting to be taken by the planner
@@ -54,7 +49,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	jobs, results := make(chan job), make(chan result)
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
-		pods: map[types.UID]*entry{}, claims: map[string]*v1alpha1.NodeClaim{}, leaving: map[string]*v1alpha1.NodeClaim{}, cancelled: sets.New[types.UID](), released: map[string]sets.Set[types.UID]{},
+		pods: map[types.UID]*entry{}, claims: map[string]*record{}, expected: map[kin]*expectation{},
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {
@@ -128,7 +123,6 @@ func (l *loop) observe(e event) {
 	switch {
 	case e.claim != nil && e.gone:
 		l.claimGone(e.claim)
-		delete(l.leaving, e.claim.Name)
 		if l.limited(e.claim.Spec.NodePool) {
 			l.reconsider("a node of NodePool " + e.claim.Spec.NodePool + " is gone")
 		}

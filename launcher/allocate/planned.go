@@ -14,36 +14,43 @@ func (l *loop) submit(j job) { l.queue = append(l.queue, j) }
 
 // planned takes in what became of a batch.
 func (l *loop) planned(r result) {
-	l.planning = false
 	now := time.Now()
 	for _, claim := range r.claims {
 		if l.ended.Has(claim.UID) {
 			continue // refused while its siblings were being written
 		}
-		if l.claims[claim.Name] == nil { // an informer may have been faster
+		if l.live(claim.Name) == nil { // an informer may have been faster
 			l.claimSeen(claim)
 		}
 		first := claim.Spec.Cheapest()
 		l.log.Info("nodeclaim written", "nodeclaim", claim.Name, "nodepool", claim.Spec.NodePool, "pods", len(claim.Spec.Pods),
 			"type", first.InstanceType, "zone", first.Zone, "capacityType", first.CapacityType,
 			"price", dollars(first.Price.AsApproximateFloat64()), "offerings", len(claim.Spec.Accepted()))
-		l.cancelIfUnneeded(l.claims[claim.Name], "its pods went away while it was planned")
 	}
 	for _, g := range r.grown {
 		claim := g.claim
 		if l.ended.Has(claim.UID) {
 			continue // its pods wait as before
 		}
-		for _, pod := range g.pods {
-			if e := l.pods[pod.UID]; e != nil && e.Phase == Waiting {
-				l.released[claim.Name].Delete(pod.UID) // who gave room back may get it again
+		if known := l.live(claim.Name); known != nil {
+			for _, pod := range g.pods {
+				if e := l.pods[pod.UID]; e != nil && e.Phase == Waiting {
+					known.released.Delete(pod.UID) // who gave room back may get it again
+				}
 			}
-		}
-		if known := l.claims[claim.Name]; known != nil && newer(known, claim) {
-			claim = known // an informer was faster
+			if newer(known.claim, claim) {
+				claim = known.claim // an informer was faster
+			}
 		}
 		l.claimSeen(claim)
 		l.log.Info("room to spare reserved", "nodeclaim", claim.Name, "pods", len(claim.HeldPods()))
+	}
+	l.openSeats(r.seats, now)
+	l.planning = false
+	for _, claim := range r.claims {
+		if record := l.live(claim.Name); record != nil {
+			l.cancelIfUnneeded(record, "its pods went away while it was planned")
+		}
 	}
 	for _, u := range r.unplaced {
 		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {

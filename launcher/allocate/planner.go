@@ -29,12 +29,16 @@ type job struct {
 	batch    *batch
 	cancel   *cancelledClaim
 	released *releasedPods
+	seated   *seatedPods
 }
 
 // batch is the pods to plan for.
 type batch struct {
 	pods   []*corev1.Pod
+	toCome map[types.UID]kin     // those of them that do not exist yet
 	claims []*v1alpha1.NodeClaim // that exist or were just written
+	// standIns are for the pods that claims have seats for.
+	standIns map[string][]*corev1.Pod
 	// leaving claims count against limits only.
 	leaving []*v1alpha1.NodeClaim
 }
@@ -55,6 +59,8 @@ type result struct {
 	failed map[types.UID]string
 	// gone pods were deleted before they were planned for.
 	gone []types.UID
+	// seats of the claims that were written, and of those that have room to spare.
+	seats []seat
 }
 
 // grown is a claim as it was written, and the pods that it was given.
@@ -89,6 +95,8 @@ func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- resul
 				p.cancel(ctx, *j.cancel)
 			case j.released != nil:
 				p.markReleased(ctx, *j.released)
+			case j.seated != nil:
+				p.markSeated(ctx, *j.seated)
 			case j.batch != nil:
 				select {
 				case results <- p.plan(ctx, *j.batch):
@@ -104,7 +112,7 @@ func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- resul
 func (p *planner) plan(ctx context.Context, b batch) result {
 	r := result{failed: map[types.UID]string{}}
 	byScheduler := map[string][]*corev1.Pod{}
-	b.pods, r.gone = p.existing(ctx, b.pods)
+	b.pods, r.gone = p.existing(ctx, b.pods, b.toCome)
 	for _, pod := range b.pods {
 		byScheduler[pod.Spec.SchedulerName] = append(byScheduler[pod.Spec.SchedulerName], pod)
 	}
@@ -125,9 +133,10 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 			continue
 		}
 		r.unplaced = append(r.unplaced, view.explain(plan.Unplaced)...)
-		written := p.write(ctx, view.claims(plan), r.failed)
-		grown := p.addTo(ctx, view, plan.Reused, r.failed)
-		r.claims, r.grown = append(r.claims, written...), append(r.grown, grown...)
+		claims, seats := view.claims(plan, b.toCome)
+		written := p.write(ctx, claims, r.failed)
+		grown, spare := p.addTo(ctx, view, plan.Reused, b.toCome, r.failed)
+		r.claims, r.grown, r.seats = append(r.claims, written...), append(r.grown, grown...), slices.Concat(r.seats, seats, spare)
 		b.claims = append(replace(b.claims, grown), written...)
 	}
 	return r
@@ -136,7 +145,7 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 // decide makes the plan for pods of one scheduler.
 func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) (*view, *fit.Plan, error) {
 	start := time.Now()
-	view, err := p.look(ctx, pods, b.claims, b.leaving)
+	view, err := p.look(ctx, pods, b)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,9 +171,9 @@ func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1
 
 // existing drops the pods that were deleted on their way here. One that the cache does not
 // show may just be too new for it, so the API server is asked.
-func (p *planner) existing(ctx context.Context, pods []*corev1.Pod) (kept []*corev1.Pod, gone []types.UID) {
+func (p *planner) existing(ctx context.Context, pods []*corev1.Pod, toCome map[types.UID]kin) (kept []*corev1.Pod, gone []types.UID) {
 	for _, pod := range pods {
-		if p.exists(ctx, pod) {
+		if _, expected := toCome[pod.UID]; expected || p.exists(ctx, pod) {
 			kept = append(kept, pod)
 		} else {
 			gone = append(gone, pod.UID)
@@ -209,21 +218,26 @@ func (p *planner) write(ctx context.Context, claims []*v1alpha1.NodeClaim, faile
 }
 
 // addTo records on claims in flight the pods that get their room to spare; the pods of
-// those that cannot be written have failed.
-func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, failed map[types.UID]string) []grown {
-	var added []grown
+// those that cannot be written have failed. Pods that are still to come get seats.
+func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, toCome map[types.UID]kin, failed map[types.UID]string) (added []grown, seats []seat) {
 	for _, r := range reused {
-		claim, err := p.add(ctx, v.rooms[r.Node].Name, r.Pods)
-		if err == nil {
-			added = append(added, grown{claim, r.Pods})
+		name := v.rooms[r.Node].Name
+		pods, more := seatsOn(name, r.Pods, toCome)
+		seats = append(seats, more...)
+		if len(pods) == 0 {
 			continue
 		}
-		p.log.Error(err, "reserve room to spare", "nodeclaim", v.rooms[r.Node].Name, "pods", len(r.Pods))
-		for _, pod := range r.Pods {
+		claim, err := p.add(ctx, name, pods)
+		if err == nil {
+			added = append(added, grown{claim, pods})
+			continue
+		}
+		p.log.Error(err, "reserve room to spare", "nodeclaim", name, "pods", len(pods))
+		for _, pod := range pods {
 			failed[pod.UID] = "room to spare could not be reserved: " + err.Error()
 		}
 	}
-	return added
+	return added, seats
 }
 
 func (p *planner) add(ctx context.Context, name string, pods []*corev1.Pod) (*v1alpha1.NodeClaim, error) {
@@ -234,7 +248,7 @@ func (p *planner) add(ctx context.Context, name string, pods []*corev1.Pod) (*v1
 		for _, pod := range pods {
 			claim.Status.Released = slices.DeleteFunc(claim.Status.Released, func(uid types.UID) bool { return uid == pod.UID })
 			if !slices.ContainsFunc(claim.HeldPods(), func(h v1alpha1.ReservedPod) bool { return h.UID == pod.UID }) {
-				claim.Status.Added = append(claim.Status.Added, v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name})
+				claim.Status.Added = append(claim.Status.Added, reservedPod(pod))
 			}
 		}
 		return nil

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/cluster"
@@ -47,6 +46,10 @@ func (l *loop) add(pod *corev1.Pod, now time.Time) {
 	e := &entry{pod: pod, seen: now}
 	e.UID, e.Pod = pod.UID, client.ObjectKeyFromObject(pod)
 	l.pods[pod.UID] = e
+	if r := l.takeSeat(pod, now); r != nil {
+		l.sit(e, r)
+		return
+	}
 	l.wait(e, now)
 }
 
@@ -70,14 +73,10 @@ func (l *loop) release(releases []Release) {
 		}
 		l.log.Info("reservation released", "pod", e.Pod, "nodeclaim", r.Claim, "reason", r.Reason)
 		l.end(e, r.Reason)
-		if l.claims[r.Claim] == nil {
-			continue
+		if record := l.live(r.Claim); record != nil {
+			record.released.Insert(r.Pod)
+			byClaim[r.Claim] = append(byClaim[r.Claim], r.Pod)
 		}
-		if l.released[r.Claim] == nil {
-			l.released[r.Claim] = sets.New[types.UID]()
-		}
-		l.released[r.Claim].Insert(r.Pod)
-		byClaim[r.Claim] = append(byClaim[r.Claim], r.Pod)
 	}
 	for claim, pods := range byClaim {
 		l.submit(job{released: &releasedPods{claim: claim, pods: pods}})
@@ -98,7 +97,7 @@ func (l *loop) podSeen(pod *corev1.Pod, gone bool) {
 	if e == nil || (!gone && cluster.IsWaiting(pod)) {
 		return
 	}
-	claim := l.claims[e.Claim]
+	claim := l.live(e.Claim)
 	if pod.Spec.NodeName != "" && !gone {
 		l.metrics.observe(stageBound, e.seen)
 		if pod.Spec.NodeName != e.NodeName {

@@ -58,7 +58,7 @@ func TestNodeIsReadyBeforePlanIsHeard(t *testing.T) {
 			t.Errorf("pod %s is %s", pod, e.Phase)
 		}
 	}
-	if got := l.claims["c"].ResourceVersion; got != "10" {
+	if got := l.claims["c"].claim.ResourceVersion; got != "10" {
 		t.Errorf("the claim went back to version %s", got)
 	}
 }
@@ -97,7 +97,7 @@ func TestRoomsOfClaims(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p, _ := newPlanner(t, interceptor.Funcs{}, waiting("a"), waiting("b"), waiting("p"))
 			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}}
-			if err := p.addNodes(t.Context(), v, []*v1alpha1.NodeClaim{tt.claim}, sets.New[types.UID]("p")); err != nil {
+			if err := p.addNodes(t.Context(), v, batch{claims: []*v1alpha1.NodeClaim{tt.claim}}, sets.New[types.UID]("p")); err != nil {
 				t.Fatal(err)
 			}
 			var on []string

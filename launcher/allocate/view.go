@@ -38,7 +38,7 @@ type view struct {
 }
 
 // look gathers what exists, what is on its way and what may be bought for the pods.
-func (p *planner) look(ctx context.Context, pods []*corev1.Pod, claims, leaving []*v1alpha1.NodeClaim) (*view, error) {
+func (p *planner) look(ctx context.Context, pods []*corev1.Pod, b batch) (*view, error) {
 	v := &view{types: map[string]offering.Type{}, rooms: map[string]*v1alpha1.NodeClaim{}, variety: map[string]fit.Variety{}}
 	var pools v1alpha1.NodePoolList
 	if err := p.cfg.Client.List(ctx, &pools); err != nil {
@@ -52,7 +52,7 @@ func (p *planner) look(ctx context.Context, pods []*corev1.Pod, claims, leaving 
 		}
 	}
 	v.budget.Limits = offering.NewLimits(pools.Items)
-	for _, c := range append(slices.Clone(claims), leaving...) {
+	for _, c := range slices.Concat(b.claims, b.leaving) {
 		v.budget.Limits.Count(c.Spec.NodePool, v.capacityOf(c))
 	}
 	var daemonSets appsv1.DaemonSetList
@@ -66,7 +66,7 @@ func (p *planner) look(ctx context.Context, pods []*corev1.Pod, claims, leaving 
 	for _, pod := range pods {
 		planned.Insert(pod.UID)
 	}
-	return v, p.addNodes(ctx, v, claims, planned)
+	return v, p.addNodes(ctx, v, b, planned)
 }
 
 // addPool adds the templates of a pool's available offerings, or says why it has none.
@@ -130,12 +130,12 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 // Pods that are planned for hold no place, whatever a claim says that does not know of
 // their release yet. A claim whose node was ready once is not on its way: where the node
 // is missing, it is gone.
-func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.NodeClaim, planned sets.Set[types.UID]) error {
+func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.Set[types.UID]) error {
 	infos, waiting, err := cluster.NodeInfos(ctx, p.cfg.Client)
 	if err != nil {
 		return err
 	}
-	for _, claim := range claims {
+	for _, claim := range b.claims {
 		info := infos[claim.Status.NodeName]
 		initialized := meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInitialized)
 		if info == nil || !initialized {
@@ -149,6 +149,9 @@ func (p *planner) addNodes(ctx context.Context, v *view, claims []*v1alpha1.Node
 			if pod := waiting[r.UID]; pod != nil && !planned.Has(r.UID) {
 				info.AddPod(pod)
 			}
+		}
+		for _, pod := range b.standIns[claim.Name] {
+			info.AddPod(pod)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(infos)) {

@@ -57,6 +57,12 @@ type NodeClaimSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=512
 	Pods []ReservedPod `json:"pods,omitempty"`
+	// ExpectedPods is for how many more pods the node is bought that did not exist yet when it
+	// was planned, but were certain to come: further replicas of the pods' owners.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=512
+	ExpectedPods int32 `json:"expectedPods,omitempty"`
 	// Requests of the pods and of the DaemonSets that will run on the node.
 	//
 	// +kubebuilder:validation:Type=object

@@ -1,0 +1,79 @@
+package allocate
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+)
+
+// record is what the loop knows of a NodeClaim.
+type record struct {
+	// claim as last seen or as just written, with the pods that were seated: the planner
+	// must count them although the cache may not show them yet.
+	claim *v1alpha1.NodeClaim
+	// leaving claims are on their way out; their instances still count against limits.
+	leaving bool
+	// cancelled claims were told to go, and have not gone yet.
+	cancelled bool
+	// released pods: what the cache shows may be older.
+	released sets.Set[types.UID]
+	// seated pods took expected pods' places and may not be written on the claim yet.
+	seated []v1alpha1.ReservedPod
+}
+
+// see takes in a version of the claim.
+func (r *record) see(claim *v1alpha1.NodeClaim) {
+	held := sets.New[types.UID]()
+	for _, p := range claim.HeldPods() {
+		held.Insert(p.UID)
+	}
+	r.seated = slices.DeleteFunc(r.seated, func(p v1alpha1.ReservedPod) bool { return held.Has(p.UID) || r.released.Has(p.UID) })
+	r.claim = claim
+	r.show(r.seated)
+}
+
+// seat reserves an expected pod's place for a pod that has come.
+func (r *record) seat(pod *corev1.Pod) {
+	r.released.Delete(pod.UID)
+	p := reservedPod(pod)
+	r.seated = append(r.seated, p)
+	r.show([]v1alpha1.ReservedPod{p})
+}
+
+// show adds pods to the claim. What an informer has given is not changed.
+func (r *record) show(pods []v1alpha1.ReservedPod) {
+	if len(pods) == 0 {
+		return
+	}
+	c := *r.claim
+	c.Status.Added = slices.Concat(c.Status.Added, pods)
+	r.claim = &c
+}
+
+// live returns the record of a claim that is not on its way out; nil if there is none.
+func (l *loop) live(claim string) *record {
+	if r := l.claims[claim]; r != nil && !r.leaving {
+		return r
+	}
+	return nil
+}
+
+// held are the claims that count for a plan, and those that are on their way out.
+func (l *loop) held() (claims, leaving []*v1alpha1.NodeClaim) {
+	for _, r := range l.claims {
+		if r.leaving {
+			leaving = append(leaving, r.claim)
+		} else {
+			claims = append(claims, r.claim)
+		}
+	}
+	return claims, leaving
+}
+
+func reservedPod(pod *corev1.Pod) v1alpha1.ReservedPod {
+	return v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name}
+}
