@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,6 +52,7 @@ func newLoop(t *testing.T, objects ...client.Object) *loop {
 		},
 		metrics: m, log: logr.Discard(), ctx: t.Context(),
 		pods: map[types.UID]*entry{}, claims: map[string]*record{}, expected: map[kin]*expectation{},
+		ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](),
 		watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 }
@@ -162,11 +164,12 @@ func TestCloseBatch(t *testing.T) {
 		{name: "idle", since: 500 * time.Millisecond, last: 100 * time.Millisecond, closed: true, why: "no pod came for 100ms"},
 		{name: "open for long", since: time.Second, last: 10 * time.Millisecond, closed: true, why: "open for 1s"},
 		{name: "about to be open for long", since: 950 * time.Millisecond, last: 0, lookAgainFor: 50 * time.Millisecond},
+		{name: "just opened", since: 0, last: 0, lookAgainFor: settle},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLoop(t)
 			l.add(waiting("a"), now)
-			l.batchSince, l.lastPod = now.Add(-tt.since), now.Add(-tt.last)
+			l.batchSince, l.lastPod, l.lastOwner = now.Add(-tt.since), now.Add(-tt.last), now.Add(-tt.since)
 			closed, why, later := l.closeBatch(now)
 			if closed != tt.closed || why != tt.why {
 				t.Errorf("closed = %v because %q", closed, why)

@@ -55,48 +55,52 @@ func (l *loop) wakeParked(now time.Time) (next time.Time) {
 	return next
 }
 
+// settle is how long a batch stays open, once its pods' siblings are known, for pods of
+// other owners: who creates one often creates several.
+const settle = 20 * time.Millisecond
+
 // closeBatch decides whether the open batch is planned now, why, and if not, when to look again.
 func (l *loop) closeBatch(now time.Time) (closed bool, why string, later time.Time) {
-	idle, longest := l.lastPod.Add(l.cfg.Idle), l.batchSince.Add(l.cfg.Longest)
+	settled, idle, longest := l.lastOwner.Add(settle), l.lastPod.Add(l.cfg.Idle), l.batchSince.Add(l.cfg.Longest)
 	switch {
-	case l.complete():
-		return true, "all pods of its owners are known", time.Time{}
 	case !now.Before(idle):
 		return true, fmt.Sprintf("no pod came for %s", l.cfg.Idle), time.Time{}
 	case !now.Before(longest):
 		return true, fmt.Sprintf("open for %s", l.cfg.Longest), time.Time{}
-	case idle.Before(longest):
-		return false, "", idle
+	case now.Before(settled):
+		return false, "", earlier(settled, earlier(idle, longest))
+	case l.complete():
+		return true, "all pods of its owners are known", time.Time{}
 	default:
-		return false, "", longest
+		return false, "", earlier(idle, longest)
 	}
 }
 
-// complete tells whether nothing more is to be known of the siblings of the waiting pods:
-// they have come, or they are certain to and are planned for ahead.
+// complete tells whether nothing more is to be known of the siblings of the waiting pods,
+// that have come or are certain to, and no other owner is about to create pods.
 func (l *loop) complete() bool {
-	arrived := map[types.UID]int{}
-	open := map[types.UID]*corev1.Pod{} // one of each owner's waiting pods
-	for _, e := range l.pods {
-		owner := metav1.GetControllerOfNoCopy(e.pod)
-		if owner == nil {
-			if e.Phase == Waiting {
-				return false
-			}
-			continue
-		}
-		arrived[owner.UID]++
-		if e.Phase == Waiting {
-			open[owner.UID] = e.pod
+	for owner := range l.growing {
+		if l.ofOwner[owner] == 0 {
+			return false
 		}
 	}
-	for uid, pod := range open {
+	open := map[types.UID]*corev1.Pod{} // one of each owner's waiting pods
+	for _, e := range l.pods {
+		if e.Phase != Waiting {
+			continue
+		}
+		if e.owner == "" {
+			return false
+		}
+		open[e.owner] = e.pod
+	}
+	for owner, pod := range open {
 		switch want := l.wanted(pod.Namespace, metav1.GetControllerOfNoCopy(pod)); {
 		case !want.known:
 			return false
-		case arrived[uid] >= want.pods:
+		case l.ofOwner[owner] >= want.pods:
 		case want.certain && l.shown(pod):
-		case arrived[uid]+l.bound(uid) < want.pods:
+		case l.ofOwner[owner]+l.bound(owner) < want.pods:
 			return false
 		}
 	}

@@ -44,9 +44,7 @@ func (v *view) claim(n fit.Planned, toCome map[types.UID]kin) (*v1alpha1.NodeCla
 	groups := v1alpha1.GroupOfferings(accepted...)
 	claim.Spec.Offerings = groups[:min(len(groups), v1alpha1.MaxOfferingGroups)]
 	there, seats := seatsOn(claim.Name, n.Pods, toCome)
-	for _, pod := range there {
-		claim.Spec.Pods = append(claim.Spec.Pods, reservedPod(pod))
-	}
+	claim.Spec.Pods = reservedPods(there)
 	claim.Spec.ExpectedPods = int32(len(n.Pods) - len(there)) //nolint:gosec // G115: of one node
 	return claim, seats
 }

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cluster"
@@ -32,7 +31,6 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 			if e = l.find(r); e == nil {
 				continue
 			}
-			l.pods[r.UID] = e
 		} else if e.Claim != "" && e.Claim != claim.Name {
 			continue // a newer claim holds it
 		}
@@ -75,9 +73,7 @@ func (l *loop) find(r v1alpha1.ReservedPod) *entry {
 	if err != nil || pod.UID != r.UID || !cluster.IsWaiting(pod) {
 		return nil
 	}
-	e := &entry{pod: pod, seen: pod.CreationTimestamp.Time}
-	e.UID, e.Pod = r.UID, client.ObjectKeyFromObject(pod)
-	return e
+	return l.enter(pod, pod.CreationTimestamp.Time)
 }
 
 // claimGone returns the pods of a claim that failed or was deleted to the queue.

@@ -15,10 +15,11 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
-// event is what an informer saw; claim, pod or why is set.
+// event is what an informer saw; claim, pod, owner or why is set.
 type event struct {
 	claim *v1alpha1.NodeClaim
 	pod   *corev1.Pod
+	owner client.Object
 	gone  bool
 	why   string // pods that fitted nothing may fit now
 }
@@ -35,8 +36,9 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 	changed := func(kind string) func(any, bool) {
 		return func(any, bool) { send(event{why: kind + " changed"}) }
 	}
+	owner := func(o any, gone bool) { send(event{owner: o.(client.Object), gone: gone}) }
 	// Kinds that are only read: their informers run before the loop first waits for one.
-	for _, object := range []client.Object{&appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &batchv1.Job{}, &corev1.Node{}, &corev1.ResourceQuota{}} {
+	for _, object := range []client.Object{&appsv1.DaemonSet{}, &corev1.Node{}, &corev1.ResourceQuota{}} {
 		if _, err := a.cfg.Cache.GetInformer(ctx, object); err != nil {
 			return nil, fmt.Errorf("watch %T: %w", object, err)
 		}
@@ -47,6 +49,9 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 	}{
 		{&v1alpha1.NodeClaim{}, func(o any, gone bool) { send(event{claim: o.(*v1alpha1.NodeClaim), gone: gone}) }},
 		{&corev1.Pod{}, func(o any, gone bool) { send(event{pod: o.(*corev1.Pod), gone: gone}) }},
+		{&appsv1.ReplicaSet{}, owner},
+		{&appsv1.StatefulSet{}, owner},
+		{&batchv1.Job{}, owner},
 		{&v1alpha1.NodePool{}, changed("NodePools")},
 		{&v1alpha1.EC2NodeClass{}, changed("EC2NodeClasses")},
 	} {

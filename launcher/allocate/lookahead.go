@@ -7,14 +7,13 @@ import (
 	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cluster"
 	"github.com/slipway-dev/slipway/launcher/fit"
 )
@@ -75,11 +74,10 @@ func (l *loop) lookAhead(waiting []*corev1.Pod) (pods []*corev1.Pod, kins map[ty
 			first[owner.UID] = pod
 		}
 	}
-	counted := l.counted()
 	kins = map[types.UID]kin{}
 	for _, uid := range slices.Sorted(maps.Keys(first)) {
 		sample := first[uid]
-		n := min(l.toCome(sample)-counted[uid], l.cfg.MaxWaiting-len(l.pods)-len(pods))
+		n := min(l.toCome(sample), l.cfg.MaxWaiting-len(l.pods)-len(pods))
 		k, ok := kinOf(sample)
 		if !ok || n <= 0 {
 			continue
@@ -96,25 +94,9 @@ func (l *loop) lookAhead(waiting []*corev1.Pod) (pods []*corev1.Pod, kins map[ty
 	return pods, kins
 }
 
-// counted are the pods of each owner that have come, and the seats that wait for more.
-func (l *loop) counted() map[types.UID]int {
-	n := map[types.UID]int{}
-	for _, e := range l.pods {
-		if owner := metav1.GetControllerOfNoCopy(e.pod); owner != nil {
-			n[owner.UID]++
-		}
-	}
-	for k, x := range l.expected {
-		for _, free := range x.seats {
-			n[k.owner] += free
-		}
-	}
-	return n
-}
-
-// toCome is how many pods its owner wants, if they are certain to come, but those that run
-// or that the scheduler saw before this one: it fits nowhere, so that none after it does. The
-// cache may show those before it as waiting although they are bound.
+// toCome is how many of a pod's siblings are certain to come and will not fit either: all
+// that its owner wants but those that have come, that have seats, that run, or that the
+// scheduler saw before it. The cache may show the last as waiting although they are bound.
 func (l *loop) toCome(pod *corev1.Pod) int {
 	owner := metav1.GetControllerOfNoCopy(pod)
 	want := l.wanted(pod.Namespace, owner)
@@ -125,7 +107,12 @@ func (l *loop) toCome(pod *corev1.Pod) int {
 	if err != nil {
 		return 0
 	}
-	n := want.pods
+	n := want.pods - l.ofOwner[owner.UID]
+	for k, x := range l.expected {
+		if k.owner == owner.UID {
+			n -= sum(x.seats)
+		}
+	}
 	for i := range siblings {
 		s := &siblings[i]
 		if l.pods[s.UID] != nil || s.DeletionTimestamp != nil || cluster.IsFinished(s) {
@@ -134,6 +121,13 @@ func (l *loop) toCome(pod *corev1.Pod) int {
 		if s.Spec.NodeName != "" || older(s, pod) {
 			n--
 		}
+	}
+	return n
+}
+
+func sum(seats map[string]int) (n int) {
+	for _, free := range seats {
+		n += free
 	}
 	return n
 }
@@ -148,63 +142,6 @@ func (l *loop) shown(pod *corev1.Pod) bool {
 func older(a, b *corev1.Pod) bool {
 	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
 	return err == nil && order < 0
-}
-
-// want is how many pods an owner wants to have at once.
-type want struct {
-	pods int
-	// known is whether pods is; certain is whether all of them will come, each like the others.
-	known, certain bool
-}
-
-// wanted asks the owner of some pods.
-func (l *loop) wanted(namespace string, owner *metav1.OwnerReference) want {
-	key := types.NamespacedName{Namespace: namespace, Name: owner.Name}
-	get := func(o client.Object) bool {
-		return l.cfg.Client.Get(l.ctx, key, o, client.UnsafeDisableDeepCopy) == nil && o.GetUID() == owner.UID
-	}
-	switch owner.Kind {
-	case "ReplicaSet":
-		if rs := (&appsv1.ReplicaSet{}); get(rs) {
-			failing := slices.ContainsFunc(rs.Status.Conditions, func(c appsv1.ReplicaSetCondition) bool {
-				return c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue
-			})
-			return want{int(orOne(rs.Spec.Replicas)), true, !failing && !l.quota(namespace)}
-		}
-	case "StatefulSet":
-		if sts := (&appsv1.StatefulSet{}); get(sts) {
-			if sts.Spec.PodManagementPolicy != appsv1.ParallelPodManagement {
-				return want{1, true, true} // one after the other
-			}
-			// While a revision is rolled out its pods are not all alike.
-			same := sts.Status.CurrentRevision == sts.Status.UpdateRevision
-			return want{int(orOne(sts.Spec.Replicas)), true, same && len(sts.Spec.VolumeClaimTemplates) == 0 && !l.quota(namespace)}
-		}
-	case "Job":
-		if job := (&batchv1.Job{}); get(job) {
-			n := orOne(job.Spec.Parallelism)
-			if job.Spec.Completions != nil {
-				n = min(n, *job.Spec.Completions-job.Status.Succeeded)
-			}
-			suspended := job.Spec.Suspend != nil && *job.Spec.Suspend
-			return want{int(n), true, !suspended && len(job.Status.Conditions) == 0 && !l.quota(namespace)}
-		}
-	}
-	return want{}
-}
-
-func orOne(n *int32) int32 {
-	if n == nil {
-		return 1
-	}
-	return *n
-}
-
-// quota tells whether something may keep a namespace's pods from being created.
-func (l *loop) quota(namespace string) bool {
-	var quotas corev1.ResourceQuotaList
-	err := l.cfg.Client.List(l.ctx, &quotas, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
-	return err != nil || len(quotas.Items) > 0
 }
 
 // takeSeat finds a seat for a pod and takes it: of several claims the one that most pods
@@ -249,18 +186,17 @@ func (l *loop) sit(e *entry, r *record) {
 	stand(&e.Reservation, r.claim)
 	l.metrics.progress(before, e)
 	l.tell(e)
-	l.write(r.claim.Name, e.pod)
+	if l.freeSeats(r.claim.Name) == 0 {
+		l.writeSeats(r)
+	}
 }
 
-// write has the planner add a pod to a claim, with others that wait for the same.
-func (l *loop) write(claim string, pod *corev1.Pod) {
-	for i := range l.queue {
-		if s := l.queue[i].seated; s != nil && s.claim == claim {
-			s.pods = append(s.pods, pod)
-			return
-		}
+// writeSeats has the planner record on a claim who has its seats, once all are taken or
+// given up: until then the loop knows, and after a crash the pods come anew.
+func (l *loop) writeSeats(r *record) {
+	if len(r.seated) > 0 {
+		l.submit(job{seated: &seatedPods{claim: r.claim.Name, pods: slices.Clone(r.seated)}})
 	}
-	l.submit(job{seated: &seatedPods{claim: claim, pods: []*corev1.Pod{pod}}})
 }
 
 // openSeats notes the seats of claims that were written, and gives them to pods that came
@@ -319,6 +255,7 @@ func (l *loop) stopExpecting(now time.Time) (next time.Time) {
 		for claim, n := range x.seats {
 			l.log.Info("seats were not taken", "nodeclaim", claim, "seats", n, "owner", k.owner)
 			if r := l.live(claim); r != nil {
+				l.writeSeats(r)
 				l.cancelIfUnneeded(r, "the pods it was for did not come")
 			}
 		}
@@ -352,7 +289,7 @@ func seatsOn(claim string, pods []*corev1.Pod, toCome map[types.UID]kin) (there 
 // seatedPods took seats on a claim.
 type seatedPods struct {
 	claim string
-	pods  []*corev1.Pod
+	pods  []v1alpha1.ReservedPod
 }
 
 // markSeated records on a claim that pods have taken its seats. Should that fail, the

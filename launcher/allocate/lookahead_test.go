@@ -149,14 +149,8 @@ func TestSeatsAreTaken(t *testing.T) {
 	if diff := cmp.Diff(want, standing(l)); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
 	}
-	var wrote []string
-	for _, j := range l.queue {
-		for _, p := range j.seated.pods {
-			wrote = append(wrote, j.seated.claim+" "+p.Name)
-		}
-	}
-	if diff := cmp.Diff([]string{"c1 b", "c2 c"}, wrote); diff != "" {
-		t.Errorf("to be written (-want +got):\n%s", diff)
+	if len(l.queue) != 1 || l.queue[0].seated.claim != "c1" {
+		t.Errorf("jobs %v, want who sits on c1 written, where no seat is left", l.queue)
 	}
 	// What the claim does not show yet is not forgotten.
 	launched := claimFor("c2")
@@ -219,6 +213,42 @@ func TestSeatsThatNobodyTakes(t *testing.T) {
 	l.reserve([]*corev1.Pod{replica("b", "60")})
 	if got := l.pods["b"]; got.Phase != Waiting {
 		t.Errorf("pod b is %s on %s", got.Phase, got.Claim)
+	}
+}
+
+// TestBatchWaitsForOwnersThatGrow: a batch is not closed while other owners are about to
+// create pods of ours.
+func TestBatchWaitsForOwnersThatGrow(t *testing.T) {
+	ours := func(name string, scheduler string, has int32) *appsv1.ReplicaSet {
+		rs := &appsv1.ReplicaSet{ObjectMeta: objectMeta(name), Spec: appsv1.ReplicaSetSpec{Replicas: ptr.To[int32](3)}}
+		rs.Spec.Template.Spec.SchedulerName, rs.Status.Replicas = scheduler, has
+		return rs
+	}
+	for _, tt := range []struct {
+		name  string
+		other *appsv1.ReplicaSet
+		gone  bool
+		want  bool
+	}{
+		{"another is about to create pods", ours("other", "slipway-scheduler", 1), false, false},
+		{"it has created them", ours("other", "slipway-scheduler", 3), false, true},
+		{"it is gone", ours("other", "slipway-scheduler", 1), true, true},
+		{"its pods are not ours", ours("other", "default-scheduler", 1), false, true},
+		{"its pods have begun to come", ours("rs", "slipway-scheduler", 1), false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLoop(t, replicas(1), replica("a", "50"))
+			l.observe(event{owner: ours(tt.other.Name, "slipway-scheduler", 0)})
+			l.observe(event{owner: tt.other, gone: tt.gone})
+			now := time.Now()
+			l.add(replica("a", "50"), now)
+			if closed, _, later := l.closeBatch(now); closed || later.Sub(now) != settle {
+				t.Errorf("closed at once, or looked at again after %s", later.Sub(now))
+			}
+			if closed, why, _ := l.closeBatch(now.Add(settle)); closed != tt.want {
+				t.Errorf("closed = %v because %s", closed, why)
+			}
+		})
 	}
 }
 

@@ -26,14 +26,20 @@ type loop struct {
 	claims map[string]*record
 	// expected pods, by what they are like.
 	expected map[kin]*expectation
+	// ofOwner counts the pods of each owner.
+	ofOwner map[types.UID]int
+	// growing owners are about to create pods.
+	growing sets.Set[types.UID]
 
-	batchSince, lastPod time.Time // of the open batch; zero when no pod waits
-	timer               *time.Timer
-	planning            bool
-	stale               string              // what changed while the planner was at work, if it matters
-	ended               sets.Set[types.UID] // claims that ended while the planner was at work
-	jobs                chan<- job
-	queue               []job // waiting to be taken by the planner
+	batchSince time.Time // when the open batch was opened; zero when no pod waits
+	lastPod    time.Time // when its latest pod came, and the latest of another owner
+	lastOwner  time.Time
+	timer      *time.Timer
+	planning   bool
+	stale      string              // what changed while the planner was at work, if it matters
+	ended      sets.Set[types.UID] // claims that ended while the planner was at work
+	jobs       chan<- job
+	queue      []job // waiting to be taken by the planner
 
 	// watchers by the channel they are told on, with what closes when one is gone.
 	watchers map[chan []Reservation]<-chan struct{}
@@ -49,7 +55,8 @@ func (a *Allocator) Run(ctx context.Context) error {
 	jobs, results := make(chan job), make(chan result)
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
-		pods: map[types.UID]*entry{}, claims: map[string]*record{}, expected: map[kin]*expectation{},
+		pods: map[types.UID]*entry{}, claims: map[string]*record{},
+		expected: map[kin]*expectation{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](),
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {
@@ -74,7 +81,7 @@ func (l *loop) run(calls <-chan func(*loop), events <-chan event, results <-chan
 		jobs, next := l.nextJob()
 		select {
 		case jobs <- next:
-			l.queue = l.queue[1:]
+			l.queue = slices.DeleteFunc(l.queue, func(j job) bool { return j == next })
 		case <-l.ctx.Done():
 			return
 		case f := <-calls:
@@ -96,11 +103,12 @@ func (l *loop) run(calls <-chan func(*loop), events <-chan event, results <-chan
 }
 
 // nextJob returns the job to hand to the planner; the channel is nil when there is none.
+// A batch goes before what can wait.
 func (l *loop) nextJob() (chan<- job, job) {
 	if len(l.queue) == 0 {
 		return nil, job{}
 	}
-	return l.jobs, l.queue[0]
+	return l.jobs, l.queue[max(0, slices.IndexFunc(l.queue, func(j job) bool { return j.batch != nil }))]
 }
 
 // recover reads the reservations that earlier leaders made.
@@ -130,6 +138,8 @@ func (l *loop) observe(e event) {
 		l.claimSeen(e.claim)
 	case e.pod != nil:
 		l.podSeen(e.pod, e.gone)
+	case e.owner != nil:
+		l.ownerSeen(e.owner, e.gone)
 	default:
 		l.reconsider(e.why)
 	}

@@ -89,7 +89,7 @@ func (l *loop) reopen(now time.Time) {
 	}
 	for _, e := range l.pods {
 		if e.Phase == Waiting {
-			l.batchSince, l.lastPod = now, now
+			l.batchSince, l.lastPod, l.lastOwner = now, now, now
 			return
 		}
 	}

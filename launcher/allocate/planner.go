@@ -227,7 +227,7 @@ func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, toCom
 		if len(pods) == 0 {
 			continue
 		}
-		claim, err := p.add(ctx, name, pods)
+		claim, err := p.add(ctx, name, reservedPods(pods))
 		if err == nil {
 			added = append(added, grown{claim, pods})
 			continue
@@ -240,7 +240,7 @@ func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, toCom
 	return added, seats
 }
 
-func (p *planner) add(ctx context.Context, name string, pods []*corev1.Pod) (*v1alpha1.NodeClaim, error) {
+func (p *planner) add(ctx context.Context, name string, pods []v1alpha1.ReservedPod) (*v1alpha1.NodeClaim, error) {
 	return p.update(ctx, name, func(claim *v1alpha1.NodeClaim) error {
 		if claim.DeletionTimestamp != nil {
 			return fmt.Errorf("nodeclaim %s is being deleted", name)
@@ -248,7 +248,7 @@ func (p *planner) add(ctx context.Context, name string, pods []*corev1.Pod) (*v1
 		for _, pod := range pods {
 			claim.Status.Released = slices.DeleteFunc(claim.Status.Released, func(uid types.UID) bool { return uid == pod.UID })
 			if !slices.ContainsFunc(claim.HeldPods(), func(h v1alpha1.ReservedPod) bool { return h.UID == pod.UID }) {
-				claim.Status.Added = append(claim.Status.Added, reservedPod(pod))
+				claim.Status.Added = append(claim.Status.Added, pod)
 			}
 		}
 		return nil

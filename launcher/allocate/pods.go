@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,14 +44,24 @@ func unknownScheduler(name string) string {
 }
 
 func (l *loop) add(pod *corev1.Pod, now time.Time) {
-	e := &entry{pod: pod, seen: now}
-	e.UID, e.Pod = pod.UID, client.ObjectKeyFromObject(pod)
-	l.pods[pod.UID] = e
+	e := l.enter(pod, now)
 	if r := l.takeSeat(pod, now); r != nil {
 		l.sit(e, r)
 		return
 	}
 	l.wait(e, now)
+}
+
+// enter makes the entry of a pod.
+func (l *loop) enter(pod *corev1.Pod, seen time.Time) *entry {
+	e := &entry{pod: pod, seen: seen}
+	e.UID, e.Pod = pod.UID, client.ObjectKeyFromObject(pod)
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
+		e.owner = owner.UID
+		l.ofOwner[e.owner]++
+	}
+	l.pods[pod.UID] = e
+	return e
 }
 
 // wait puts a pod into the open batch.
@@ -60,6 +71,9 @@ func (l *loop) wait(e *entry, now time.Time) {
 		l.batchSince = now
 	}
 	l.lastPod = now
+	if e.owner == "" || l.ofOwner[e.owner] == 1 {
+		l.lastOwner = now
+	}
 	l.tell(e)
 }
 
@@ -89,6 +103,12 @@ func (l *loop) end(e *entry, reason string) {
 	e.Phase, e.Reason = Ended, reason
 	l.tell(e)
 	delete(l.pods, e.UID)
+	if e.owner == "" {
+		return
+	}
+	if l.ofOwner[e.owner]--; l.ofOwner[e.owner] == 0 {
+		delete(l.ofOwner, e.owner)
+	}
 }
 
 // podSeen ends the reservation of a pod that no longer needs one.

@@ -74,6 +74,14 @@ func (l *loop) held() (claims, leaving []*v1alpha1.NodeClaim) {
 	return claims, leaving
 }
 
+func reservedPods(pods []*corev1.Pod) []v1alpha1.ReservedPod {
+	reserved := make([]v1alpha1.ReservedPod, len(pods))
+	for i, pod := range pods {
+		reserved[i] = reservedPod(pod)
+	}
+	return reserved
+}
+
 func reservedPod(pod *corev1.Pod) v1alpha1.ReservedPod {
 	return v1alpha1.ReservedPod{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name}
 }

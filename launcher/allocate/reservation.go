@@ -44,9 +44,10 @@ type Reservation struct {
 // entry is what the loop knows of a pod.
 type entry struct {
 	Reservation
-	pod  *corev1.Pod // nil when only its claim has told of it
-	told Phase       // the phase as last told
-	seen time.Time   // when it was first handed over, or found
+	pod   *corev1.Pod
+	owner types.UID // of the pod's controller, if it has one
+	told  Phase     // the phase as last told
+	seen  time.Time // when it was first handed over, or found
 	// registered is set once the claim's node has registered, which is no phase of its own.
 	registered bool
 	// failures in a row that call for patience, and until when to have it.

@@ -84,7 +84,7 @@ func (r *RoundReport) measure(v *observe.View, calls []simec2.Call, instances []
 		}
 		r.BoundOnReserved++
 		if at, ok := fleet[claim.Status.InstanceID]; ok {
-			toFleet = append(toFleet, at.Sub(p.Created))
+			toFleet = append(toFleet, max(0, at.Sub(p.Created))) // a replica may be planned for before it is created
 		}
 	}
 	r.Nodes = len(nodes)

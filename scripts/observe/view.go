@@ -19,12 +19,15 @@ type View struct {
 
 	unschedulable, bound, gone int                  // pods
 	holders                    map[types.UID]string // by pod, the claim that holds its place
+	byNode                     map[string]string    // claims by their nodes
 	events                     map[types.UID]bool
 }
 
 // Pod is a pod with the times it was first seen so; zero where it never was.
 type Pod struct {
-	Name, Node                          string
+	Name, Node string
+	// Promised is the node that it was nominated to before it was bound.
+	Promised                            string
 	Created, Unschedulable, Bound, Gone time.Time
 }
 
@@ -48,7 +51,7 @@ type Claim struct {
 func NewView() *View {
 	return &View{
 		Pods: map[types.UID]*Pod{}, Nodes: map[string]*Node{}, Claims: map[string]*Claim{},
-		holders: map[types.UID]string{}, events: map[types.UID]bool{},
+		holders: map[types.UID]string{}, byNode: map[string]string{}, events: map[types.UID]bool{},
 	}
 }
 
@@ -76,8 +79,17 @@ func (v *View) Empty() bool {
 	return true
 }
 
-// ClaimOf finds the claim that holds a pod's place; nil where none does.
-func (v *View) ClaimOf(pod types.UID) *Claim { return v.Claims[v.holders[pod]] }
+// ClaimOf finds the claim that holds a pod's place; nil where none does. A pod may be told
+// before the claim shows it.
+func (v *View) ClaimOf(pod types.UID) *Claim {
+	if c := v.Claims[v.holders[pod]]; c != nil {
+		return c
+	}
+	if p := v.Pods[pod]; p != nil && p.Promised != "" {
+		return v.Claims[v.byNode[p.Promised]]
+	}
+	return nil
+}
 
 // On returns the pods that were bound to a node, and how many of them had it reserved.
 func (v *View) On(node string) (pods, reserved int) {
@@ -150,6 +162,9 @@ func (o *Observer) pod(pod *corev1.Pod, gone bool) {
 		if isUnschedulable(pod) && first(&p.Unschedulable, now) {
 			o.view.unschedulable++
 			o.tell(Sight{Kind: PodUnschedulable, At: now, Pod: p})
+		}
+		if nominated := pod.Status.NominatedNodeName; nominated != "" && p.Bound.IsZero() {
+			p.Promised = nominated
 		}
 		if pod.Spec.NodeName != "" && first(&p.Bound, now) {
 			p.Node = pod.Spec.NodeName
@@ -229,6 +244,9 @@ func (v *View) Hold(claim *v1alpha1.NodeClaim, now time.Time) *Claim {
 		v.Claims[claim.Name] = c
 	}
 	c.NodeClaim = claim
+	if claim.Status.NodeName != "" {
+		v.byNode[claim.Status.NodeName] = claim.Name
+	}
 	for _, uid := range claim.Status.Released {
 		if v.holders[uid] == claim.Name {
 			delete(v.holders, uid)
