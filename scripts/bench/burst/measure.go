@@ -86,7 +86,7 @@ func measure(v *observe.View, calls []simec2.Call, log told) Figures {
 		reach("instance known", c.Launched)
 		if at, ok := fleet[c.Status.InstanceID]; ok {
 			reach("CreateFleet received", at)
-			toFleet = append(toFleet, at.Sub(p.Created))
+			toFleet = append(toFleet, max(0, at.Sub(p.Created))) // a replica may be planned for before it is created
 		}
 	}
 	for name, last := range lastOn {
