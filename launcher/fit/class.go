@@ -49,7 +49,7 @@ func (s *Space) judge(c *class) error {
 	}
 	c.nsLabels = s.engine.namespaceLabels(c.sample.Namespace)
 	c.fits = make([]bool, len(s.kinds))
-	c.state, c.named, c.rejected = s.prefilter(c)
+	c.state, c.named, c.rejected = s.prefilter(c.sample)
 	if c.rejected != "" {
 		return nil
 	}
@@ -66,10 +66,10 @@ func (s *Space) judge(c *class) error {
 	return nil
 }
 
-// prefilter runs PreFilter for a class against the nodes that the lister has now.
-func (s *Space) prefilter(c *class) (state fwk.CycleState, named sets.Set[string], rejected string) {
+// prefilter runs PreFilter for a pod against the nodes that the lister has now.
+func (s *Space) prefilter(pod *corev1.Pod) (state fwk.CycleState, named sets.Set[string], rejected string) {
 	state = framework.NewCycleState()
-	result, status, _ := s.engine.framework.RunPreFilterPlugins(s.ctx, state, c.sample)
+	result, status, _ := s.engine.framework.RunPreFilterPlugins(s.ctx, state, pod)
 	if !status.IsSuccess() {
 		return state, nil, status.Message()
 	}

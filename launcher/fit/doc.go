@@ -24,6 +24,7 @@
 // the plan's nodes, their states kept up to date by their own PreFilter extensions
 // (verify.go). Whatever they refuse, and classes whose constraints no rule stands for
 // (claimed devices, volumes for one pod alone, affinity within a host), gets its place from
-// them directly, pod by pod (exact.go). So every pod of a plan has passed the real
-// plugins, and a mistake here costs time or money, never a pod that does not fit.
+// them directly, pod by pod (exact.go). Volumes and devices that a pod of the plan is given
+// are nobody else's from then on (verify.go, devices.go). So every pod of a plan has passed the
+// real plugins, and a mistake here costs time or money, never a pod that does not fit.
 package fit

@@ -10,23 +10,17 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	resourceslicetracker "k8s.io/dynamic-resource-allocation/resourceslice/tracker"
-	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/features"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
-	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
 )
 
 // Config is what an Engine is made from; all fields are required.
@@ -52,6 +46,8 @@ type Engine struct {
 	// class's pods; nil where the profile has none.
 	resourcesFit fwk.PreFilterPlugin
 	csiNodes     *csiNodes
+	devices      *devices      // nil where the feature is off
+	devicePlugin *devicePlugin // nil where the profile has none
 	informers    informers.SharedInformerFactory
 	namespaces   corelisters.NamespaceLister
 }
@@ -60,13 +56,13 @@ type Engine struct {
 // of its background work.
 func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 	metrics.Register()
-	draManager, err := newDRAManager(ctx, cfg)
+	devices, err := newDevices(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	l := newLister()
 	e := &Engine{
-		lister: l, profile: cfg.Profile, filters: sets.New[string](),
+		lister: l, profile: cfg.Profile, filters: sets.New[string](), devices: devices,
 		csiNodes:  &csiNodes{CSINodeLister: nodevolumelimits.NewCSIManager(cfg.Informers.Storage().V1().CSINodes().Lister()).CSINodes()},
 		informers: cfg.Informers, namespaces: cfg.Informers.Core().V1().Namespaces().Lister(),
 	}
@@ -77,12 +73,13 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 		e.resourcesFit, _ = p.(fwk.PreFilterPlugin)
 		return p, err
 	}
+	registry[names.DynamicResources] = withDevices(devices, registry[names.DynamicResources], func(p *devicePlugin) { e.devicePlugin = p })
 	fw, err := frameworkruntime.NewFramework(ctx, registry, filterOnly(cfg.Profile, cfg.OutOfTree),
 		frameworkruntime.WithComponentConfigVersion("kubescheduler.config.k8s.io/v1"),
 		frameworkruntime.WithClientSet(cfg.Client),
 		frameworkruntime.WithInformerFactory(cfg.Informers),
 		frameworkruntime.WithSnapshotSharedLister(l),
-		frameworkruntime.WithSharedDRAManager(draManager),
+		frameworkruntime.WithSharedDRAManager(devices),
 		frameworkruntime.WithSharedCSIManager(e.csiNodes),
 	)
 	if err != nil {
@@ -161,33 +158,18 @@ func (e *Engine) ignored(name corev1.ResourceName) bool {
 	return false
 }
 
-// newDRAManager does as scheduler.New does: the DynamicResources plugin panics without one.
-func newDRAManager(ctx context.Context, cfg Config) (*dynamicresources.DefaultDRAManager, error) {
-	if !utilfeature.DefaultFeatureGate.Enabled(features.DynamicResourceAllocation) {
-		return nil, nil
-	}
-	resources := cfg.Informers.Resource().V1()
-	claims := assumecache.NewAssumeCache(klog.FromContext(ctx), resources.ResourceClaims().Informer(), "ResourceClaim", "", nil)
-	slices, err := resourceslicetracker.StartTracker(ctx, resourceslicetracker.Options{
-		SliceInformer: resources.ResourceSlices(),
-		KubeClient:    cfg.Client,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("resource slice tracker: %w", err)
-	}
-	return dynamicresources.NewDRAManager(ctx, claims, slices, cfg.Informers), nil
-}
-
-// filterOnly reduces a profile to what decides fit: PreFilter and Filter, and VolumeBinding's
-// Reserve, which only writes to memory and keeps a volume from being given to two claims.
+// filterOnly reduces a profile to what decides fit: PreFilter and Filter, and Reserve where it
+// only writes to memory and keeps a volume or a device from being given to two claims.
 func filterOnly(profile *schedulerconfig.KubeSchedulerProfile, outOfTree []string) *schedulerconfig.KubeSchedulerProfile {
 	p := profile.DeepCopy()
 	none := schedulerconfig.PluginSet{Disabled: []schedulerconfig.Plugin{{Name: "*"}}}
 	p.Plugins.PreEnqueue, p.Plugins.PostFilter = none, none
 	p.Plugins.PreScore, p.Plugins.Score = none, none
 	p.Plugins.Reserve, p.Plugins.Permit, p.Plugins.PreBind, p.Plugins.PostBind = none, none, none, none
-	if hasPlugin(profile.Plugins.MultiPoint, names.VolumeBinding) || hasPlugin(profile.Plugins.Reserve, names.VolumeBinding) {
-		p.Plugins.Reserve.Enabled = []schedulerconfig.Plugin{{Name: names.VolumeBinding}}
+	for _, name := range []string{names.VolumeBinding, names.DynamicResources} {
+		if hasPlugin(profile.Plugins.MultiPoint, name) || hasPlugin(profile.Plugins.Reserve, name) {
+			p.Plugins.Reserve.Enabled = append(p.Plugins.Reserve.Enabled, schedulerconfig.Plugin{Name: name})
+		}
 	}
 	unwanted := append([]string{names.DefaultPreemption}, outOfTree...)
 	for _, set := range []*schedulerconfig.PluginSet{

@@ -51,10 +51,10 @@ func (v *verifier) placeOne(sh *shape) bool {
 		defer func() { v.states[sh.class] = nil }()
 	}
 	if c.exact || v.lenient {
+		state.pod = sh.waiting[0]         // for devices: it has claims of its own
 		v.prefilterAgain(sh.class, state) // what it depends on may not be kept by PreFilter extensions
 	}
-	if state.rejected != "" {
-		sh.refuse("", state.rejected)
+	if sh.rejected = state.rejected; sh.rejected != "" {
 		return false
 	}
 	t := try{sh, sh.waiting[0], nil}
@@ -71,7 +71,7 @@ func (v *verifier) placeOne(sh *shape) bool {
 func (v *verifier) placeFor(t try) *place {
 	c := v.classes[t.shape.class]
 	for _, r := range v.rooms {
-		if (c.named == nil || c.named.Has(r.info.Node().Name)) && holds(v.free(r.info), t.shape.requests) {
+		if (c.named == nil || c.named.Has(r.info.Node().Name)) && (c.exact || holds(v.free(r.info), t.shape.requests)) {
 			t.place = v.reuse(r)
 			if v.accept(t) {
 				return t.place

@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
 
 // unplaced lists the pods that still wait, each with the reasons.
@@ -28,8 +30,8 @@ func (s *Space) unplaced() []Unplaced {
 func (s *Space) reasons(sh *shape) []string {
 	c := s.classes[sh.class]
 	switch {
-	case c.rejected != "":
-		return []string{c.rejected}
+	case cmp.Or(c.rejected, sh.rejected) != "":
+		return []string{cmp.Or(c.rejected, sh.rejected)}
 	case c.named != nil:
 		return []string{"the pod may only run on nodes that it names"}
 	case len(s.input.Templates) == 0:
@@ -65,15 +67,26 @@ func (s *Space) reasonInPool(sh *shape, templates []int) string {
 	}
 	state := c.state.Clone()
 	state.SetSkipFilterPlugins(state.GetSkipFilterPlugins().Union(byRoom))
-	said := map[string]int{}
+	times := map[string]int{}
 	var most string
 	for _, t := range roomy {
-		msg := s.engine.framework.RunFilterPlugins(s.ctx, state, sh.sample, s.kinds[s.kindOf[t]].info).Message()
-		if said[msg]++; said[msg] > said[most] {
+		msg := said(s.engine.framework.RunFilterPlugins(s.ctx, state, sh.sample, s.kinds[s.kindOf[t]].info))
+		if times[msg]++; times[msg] > times[most] {
 			most = msg
 		}
 	}
-	return fmt.Sprintf("%s (%d of %d offerings that are large enough)", most, said[most], len(roomy))
+	return fmt.Sprintf("%s (%d of %d offerings that are large enough)", most, times[most], len(roomy))
+}
+
+// said is what a plugin says of a node, and what that means where the node is yet to be bought.
+func said(status *fwk.Status) string {
+	switch {
+	case status.IsSuccess():
+		return "the pods of its DaemonSets keep it away" // the rules' judgement, not a plugin's
+	case status.Plugin() == names.DynamicResources:
+		return status.Message() + ": a node has devices to claim only once its driver has published them, so none is bought for a claim"
+	}
+	return status.Message()
 }
 
 // shortage names the first resource of which even the largest template has too little.

@@ -44,7 +44,7 @@ func (v *verifier) bad() map[*placed]bool {
 		state := v.current(id)
 		uneven := v.uneven(state, log)
 		if len(uneven) > 0 { // now without domains that have no node and may get none
-			if state, _, _ = v.prefilter(c); state != nil {
+			if state, _, _ = v.prefilter(c.sample); state != nil {
 				uneven = v.uneven(state, log)
 			}
 		}

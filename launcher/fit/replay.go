@@ -1,8 +1,10 @@
 package fit
 
 import (
+	"cmp"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
@@ -14,6 +16,7 @@ import (
 type replay struct {
 	state    fwk.CycleState
 	rejected string
+	pod      *corev1.Pod   // that the state is about; nil for the class's sample
 	sized    fwk.StateData // the requests that the state has at the moment
 	follows  []follow
 	censuses []*census
@@ -92,7 +95,7 @@ func (v *verifier) begin(id int) *replay {
 // prefilterAgain makes the state anew from the nodes as they are now.
 func (v *verifier) prefilterAgain(id int, r *replay) {
 	c := v.classes[id]
-	r.state, _, r.rejected = v.prefilter(c)
+	r.state, _, r.rejected = v.prefilter(cmp.Or(r.pod, c.sample))
 	r.version, r.anew = v.version, r.rejected != "" || c.exact || v.lenient
 	r.sized, r.censuses = nil, nil
 	for i := range r.follows {

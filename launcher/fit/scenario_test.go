@@ -41,6 +41,8 @@ type scenario struct {
 	Drivers     []*storagev1.CSIDriver
 	CSINodes    []*storagev1.CSINode
 	Capacities  []*storagev1.CSIStorageCapacity
+	// Promised pods have a node, by its name, that they have yet to be bound to.
+	Promised map[string]*corev1.Pod
 }
 
 // input is what the engine is asked; the nodes' pods are its own to add to.
@@ -59,6 +61,9 @@ func (s *scenario) input() fit.Input {
 		if info := infos[p.Spec.NodeName]; info != nil {
 			info.AddPod(p)
 		}
+	}
+	for node, p := range s.Promised {
+		infos[node].AddPod(p)
 	}
 	return in
 }

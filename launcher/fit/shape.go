@@ -24,6 +24,8 @@ type shape struct {
 	info     *framework.PodInfo // of sample
 	sized    fwk.StateData      // what NodeResourcesFit's PreFilter left
 	waiting  []*corev1.Pod      // yet to be placed, oldest first
+	// rejected is why PreFilter refused the next of the waiting pods everywhere, if it did.
+	rejected string
 	// refusals are the latest reasons for which there was no place, by pool; "" for any.
 	refusals map[string]string
 }
@@ -46,6 +48,7 @@ func (s *Space) key(pod *corev1.Pod, withRequests bool) (string, error) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: s.read(pod.Labels)},
 		Spec:       reducedSpec(pod, containers),
 	}
+	reduced.Spec.ResourceClaims = s.engine.likeClaims(pod)
 	if withRequests {
 		reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
 	}

@@ -86,6 +86,7 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 		e.lister.add(n)
 	}
 	e.csiNodes.reset(e.lister.nodes)
+	e.holdDevices(ctx)
 	var err error
 	if s.claims, err = s.newClaims(); err != nil {
 		return nil, err

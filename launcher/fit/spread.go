@@ -106,7 +106,7 @@ func (s *Space) domainsOf(c *class, constraints int, counted string) [][]string 
 	}
 	restore := s.engine.lister.show(infos)
 	defer restore()
-	if state, _, rejected := s.prefilter(c); rejected == "" {
+	if state, _, rejected := s.prefilter(c.sample); rejected == "" {
 		if found, ok := spreadOf(state); ok {
 			for i, byValue := range found.counts {
 				if found.key(i) != corev1.LabelHostname {

@@ -38,6 +38,8 @@ type world struct {
 	framework framework.Framework
 	pins      pins
 	informers informers.SharedInformerFactory
+	// binds: what a pod claims is written to the API server before the next one comes.
+	binds bool
 }
 
 // profiles are the shipped one and variations of the arguments that matter to fit.
@@ -71,8 +73,8 @@ var profiles = []struct {
 
 const ignoring = 2 // the profile that ignores resources
 
-// newWorld makes the world of one of the profiles.
-func newWorld(t testing.TB, number int) *world {
+// newWorld makes the world of one of the profiles, over an API server with the objects.
+func newWorld(t testing.TB, number int, objects ...runtime.Object) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
 	t.Cleanup(cancel)
@@ -84,7 +86,7 @@ func newWorld(t testing.TB, number int) *world {
 	for _, c := range p.PluginConfig {
 		profiles[number].change(c.Name, c.Args)
 	}
-	client := fake.NewClientset()
+	client := fake.NewClientset(objects...)
 	w := &world{ctx: ctx, pins: pins{}, informers: scheduler.NewInformerFactory(client, 0)}
 	w.engine, err = fit.NewEngine(ctx, fit.Config{Profile: p, Client: client, Informers: w.informers, OutOfTree: []string{"Slipway"}})
 	if err != nil {
@@ -212,7 +214,10 @@ func (s *session) schedule(pod *corev1.Pod, node string) error {
 		return err
 	}
 	s.assumed = append(s.assumed, assumed{pod, state})
-	return s.framework.RunReservePluginsReserve(s.ctx, state, pod, node).AsError()
+	if err := s.framework.RunReservePluginsReserve(s.ctx, state, pod, node).AsError(); err != nil || !s.binds {
+		return err
+	}
+	return s.framework.RunPreBindPlugins(s.ctx, state, pod, node).AsError()
 }
 
 // close takes everything back.
