@@ -43,8 +43,12 @@ type lotKey struct {
 	cell  *cell
 }
 
-// settle sorts the waiting pods into lots. Pods without an allowed cell stay in none.
-func (s *Space) settle() {
+// settle sorts the waiting pods of the priorities from one to the other into lots. Pods
+// without an allowed cell stay in none.
+func (s *Space) settle(from, to int32) {
+	for i := range s.lots {
+		s.lots[i].count = 0 // of priorities that have had their turn
+	}
 	o := &settler{s, map[int][]*cell{}, map[lotKey]int{}, s.roomy()}
 	order := make([]int, len(s.shapes))
 	for i := range order {
@@ -56,7 +60,7 @@ func (s *Space) settle() {
 	left := make([]int, len(s.shapes))
 	for i, sh := range s.shapes {
 		left[i] = len(sh.waiting)
-		if c := s.classes[sh.class]; c.exact || c.rejected != "" {
+		if c := s.classes[sh.class]; c.exact || c.rejected != "" || sh.priority < from || sh.priority > to {
 			left[i] = 0
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"github.com/slipway-dev/slipway/launcher/pack"
@@ -12,7 +13,7 @@ import (
 // placeRest finds places, pod by pod and by nothing but the plugins, for those that
 // packing left: classes that no rule stands for, and whatever a rule misjudged.
 func (v *verifier) placeRest() {
-	shapes := slices.Clone(v.shapes)
+	shapes := slices.DeleteFunc(slices.Clone(v.shapes), func(sh *shape) bool { return sh.priority < v.least })
 	slices.SortStableFunc(shapes, func(a, b *shape) int { return cmp.Compare(b.priority, a.priority) })
 	for progress := true; progress; { // a pod may fit once another has its place (affinity)
 		progress = v.pass(shapes) || v.leniently(shapes)
@@ -82,7 +83,7 @@ func (v *verifier) placeFor(t try) *place {
 		return nil
 	}
 	for _, p := range v.places {
-		if !p.room && !v.wantsVariety(p.templates[0]) && c.fits[v.kindOf[p.templates[0]]] && holds(v.free(p.info), t.shape.requests) {
+		if !p.room && c.fits[v.kindOf[p.templates[0]]] && holds(v.free(p.info), t.shape.requests) && v.staysVaried(p, t) {
 			t.place = p
 			if v.accept(t) {
 				return p
@@ -123,14 +124,14 @@ func (v *verifier) buyFor(t try) *place {
 		}
 		pool := v.input.Templates[template].Pool
 		if v.wantsVariety(template) {
-			if lack := v.lacks(v.choices(template, t.shape.requests)); lack != "" {
+			if lack := v.lacks(v.choices(template, t.shape.requests, []*corev1.Pod{t.pod})); lack != "" {
 				v.limits[pool] = lack
 				continue
 			}
 		}
 		if v.input.Budget != nil {
 			if err := v.input.Budget.Take(template); err != nil {
-				v.limits[pool] = err.Error()
+				v.limits[pool], v.limited = err.Error(), true
 				continue
 			}
 		}
@@ -213,16 +214,14 @@ func (v *verifier) used(p *place) pack.Vector {
 }
 
 // choices lists the template and, cheapest first, others of its kind that hold as much as
-// is used.
-func (v *verifier) choices(chosen int, used pack.Vector) []int {
-	var others []int
+// is used and attach the pods' volumes.
+func (v *verifier) choices(chosen int, used pack.Vector, pods []*corev1.Pod) []int {
+	all := []int{chosen}
 	for t, k := range v.kindOf {
-		if t != chosen && k == v.kindOf[chosen] && holds(v.capacities[t], used) {
-			others = append(others, t)
+		if t != chosen && k == v.kindOf[chosen] && holds(v.capacities[t], used) && v.attaches(t, pods) {
+			all = append(all, t)
 		}
 	}
-	slices.SortStableFunc(others, func(a, b int) int {
-		return cmp.Compare(v.input.Templates[a].Price, v.input.Templates[b].Price)
-	})
-	return append([]int{chosen}, others[:min(len(others), max(v.input.Alternatives-1, 0))]...)
+	v.byPrice(all[1:])
+	return v.shortlist(all)
 }

@@ -159,6 +159,11 @@ var asks = map[string]func(s *scenario, p *corev1.Pod, value string){
 	"on":     func(_ *scenario, p *corev1.Pod, v string) { p.Spec.NodeName = v },
 	"spread": func(_ *scenario, p *corev1.Pod, v string) { spread(topologyKey(v))(p) },
 	"apart":  func(_ *scenario, p *corev1.Pod, v string) { antiAffinity(topologyKey(v))(p) },
+	"apart-from": func(_ *scenario, p *corev1.Pod, v string) {
+		app, key, _ := strings.Cut(v, "@")
+		terms := []corev1.PodAffinityTerm{{TopologyKey: topologyKey(key), LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}}}
+		affinity(p).PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: terms}
+	},
 	"select": func(_ *scenario, p *corev1.Pod, v string) {
 		k, v, _ := strings.Cut(v, ":")
 		selecting(topologyKey(k), v)(p)

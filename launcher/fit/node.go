@@ -37,7 +37,7 @@ func (s *Space) Open(t int) pack.Node {
 	}
 	if s.input.Budget != nil {
 		if err := s.input.Budget.Take(t); err != nil {
-			s.limits[s.input.Templates[t].Pool] = err.Error()
+			s.limits[s.input.Templates[t].Pool], s.limited = err.Error(), true
 			return nil
 		}
 	}
@@ -85,6 +85,20 @@ func (n *node) bounded(c *class, count int) int {
 
 func (n *node) take(c *class, l, count int) {
 	n.lots = append(n.lots, pack.ShapeCount{Shape: l, Count: count})
+	n.tell(c, count)
+	if !c.ports {
+		return
+	}
+	if !n.ownPorts {
+		n.ports, n.ownPorts = clonePorts(n.ports), true
+	}
+	for _, p := range util.GetHostPorts(c.sample) {
+		n.ports.Add(p.HostIP, string(p.Protocol), p.HostPort)
+	}
+}
+
+// tell tells the rules about hosts of pods on the node.
+func (n *node) tell(c *class, count int) {
 	if n.counts == nil && len(c.hostOwned)+len(c.hostMatched) > 0 {
 		n.counts = map[int]tally{}
 	}
@@ -97,15 +111,6 @@ func (n *node) take(c *class, l, count int) {
 		have := n.tally(o.rule)
 		have.bound = min(have.bound, o.bound)
 		n.counts[o.rule] = have
-	}
-	if !c.ports {
-		return
-	}
-	if !n.ownPorts {
-		n.ports, n.ownPorts = clonePorts(n.ports), true
-	}
-	for _, p := range util.GetHostPorts(c.sample) {
-		n.ports.Add(p.HostIP, string(p.Protocol), p.HostPort)
 	}
 }
 

@@ -2,6 +2,7 @@ package fit
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -53,32 +54,65 @@ type Took struct{ Fit, Pack, Verify time.Duration }
 // Plan finds a place for as many pods as possible. The pods of an Input's nodes grow by
 // those that are placed there.
 func (e *Engine) Plan(ctx context.Context, in Input) (*Plan, error) {
-	plan, start := &Plan{}, time.Now()
-	lap := func(d *time.Duration) {
-		now := time.Now()
-		*d, start = now.Sub(start), now
-	}
+	plan := &Plan{}
 	in, order := in.sorted()
+	v, err := e.simulate(ctx, in, plan)
+	if err != nil {
+		return nil, err
+	}
+	v.place(plan, math.MinInt32, math.MaxInt32)
+	if v.unfair() {
+		v.undo()
+		plan.LowerBound, plan.Refused = 0, 0
+		if v, err = e.simulate(ctx, in, plan); err != nil {
+			return nil, err
+		}
+		for _, priority := range v.bands() {
+			v.place(plan, priority, priority)
+		}
+	}
+	defer v.close()
+	start := time.Now()
+	v.report(plan)
+	plan.restore(order)
+	plan.Took.Verify += time.Since(start)
+	return plan, nil
+}
+
+// simulate sets up what a plan is made in.
+func (e *Engine) simulate(ctx context.Context, in Input, plan *Plan) (*verifier, error) {
+	start := time.Now()
 	s, err := e.newSpace(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	lap(&plan.Took.Fit)
-	packed := pack.Pack(s.problem())
-	plan.LowerBound = packed.LowerBound
-	lap(&plan.Took.Pack)
 	v := newVerifier(s)
-	defer v.close()
-	v.build(packed)
-	plan.Refused = v.run()
+	plan.Took.Fit += time.Since(start)
+	return v, nil
+}
+
+// place finds places for the waiting pods of the priorities from one to the other.
+func (v *verifier) place(plan *Plan, from, to int32) {
+	start := time.Now()
+	lap := func(d *time.Duration) {
+		now := time.Now()
+		*d += now.Sub(start)
+		start = now
+	}
+	v.settle(from, to)
+	lap(&plan.Took.Fit)
+	earlier := v.earlier()
+	packed := pack.Pack(v.problem(earlier))
+	plan.LowerBound = max(plan.LowerBound, packed.LowerBound) // what one band costs, all cost
+	lap(&plan.Took.Pack)
+	v.least = from
+	v.build(packed, earlier)
+	plan.Refused += v.run()
 	v.dropEmpty()
 	v.placeRest()
 	plan.Refused += v.keepGood()
 	v.dropEmpty()
-	v.report(plan)
-	plan.restore(order)
 	lap(&plan.Took.Verify)
-	return plan, nil
 }
 
 // report sums up what was placed where.
@@ -92,7 +126,7 @@ func (v *verifier) report(plan *Plan) {
 			}
 			continue
 		case p.grown:
-			p.templates = v.choices(p.templates[0], v.used(p))
+			p.templates = v.choices(p.templates[0], v.used(p), p.pods)
 		}
 		others := slices.DeleteFunc(slices.Clone(p.templates[1:]), func(t int) bool {
 			return !v.attaches(t, p.pods) || fixed && v.kindOf[t] != v.kindOf[p.templates[0]]

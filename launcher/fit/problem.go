@@ -24,48 +24,43 @@ const (
 	fillTime = 20 * time.Microsecond
 )
 
-// problem presents the lots to package pack.
-func (s *Space) problem() pack.Problem {
-	slots := s.slots()
-	deadline := time.Now().Add(s.input.Improve)
+// problem presents the lots to package pack, and as rooms the nodes that were bought for
+// earlier ones, too.
+func (v *verifier) problem(earlier []*place) pack.Problem {
+	slots := v.slots()
+	deadline := time.Now().Add(v.input.Improve)
 	p := pack.Problem{
-		Fits:         s.classFits,
-		Constraints:  s,
-		Alternatives: s.input.Alternatives,
-		Effort:       int(s.input.Improve / fillTime),
+		Fits:         v.classFits,
+		Constraints:  v.Space,
+		Alternatives: v.input.Alternatives,
+		Effort:       int(v.input.Improve / fillTime),
 		Stop:         func() bool { return time.Now().After(deadline) },
 	}
-	for i, l := range s.lots {
-		sh := s.shapes[l.shape]
-		c := s.classes[sh.class]
+	for i, l := range v.lots {
+		sh := v.shapes[l.shape]
+		c := v.classes[sh.class]
 		requests := slices.Clip(sh.requests)
 		for _, r := range slots {
 			requests = append(requests, int64(one(c.excludes(r))))
 		}
 		p.Shapes = append(p.Shapes, pack.Shape{
-			Requests: requests, Count: l.count, Priority: sh.priority, Class: s.packClass(i),
+			Requests: requests, Count: l.count, Priority: sh.priority, Class: v.packClass(i),
 			Free: len(c.hostOwned) == 0 && len(c.hostMatched) == 0 && !c.ports,
 		})
 	}
 	types := map[string]int{}
-	for t := range s.input.Templates {
-		tmpl := &s.input.Templates[t]
+	for t := range v.input.Templates {
+		tmpl := &v.input.Templates[t]
 		name := tmpl.Node.Labels[corev1.LabelInstanceTypeStable]
 		if _, ok := types[name]; !ok {
 			types[name] = len(types)
 		}
 		p.Offerings = append(p.Offerings, pack.Offering{
-			Capacity: withSlots(s.capacities[t], len(slots)), Price: tmpl.Price, Tier: tmpl.Tier,
-			Kind: s.kindOf[t], Type: types[name],
+			Capacity: withSlots(v.capacities[t], len(slots)), Price: tmpl.Price, Tier: tmpl.Tier,
+			Kind: v.kindOf[t], Type: types[name],
 		})
 	}
-	for _, r := range s.rooms {
-		p.Rooms = append(p.Rooms, pack.Room{
-			Free: withSlots(s.free(r.info), len(slots)),
-			Fits: func(l int) bool { return s.roomFits(r, l) },
-			Node: &node{space: s, template: -1, host: r.host(), ports: r.info.GetUsedPorts()},
-		})
-	}
+	p.Rooms = v.roomsOf(earlier, len(slots))
 	return p
 }
 
@@ -120,8 +115,6 @@ type room struct {
 	info *framework.NodeInfo
 	fits map[int]bool // by class, as far as asked
 }
-
-func (r *room) host() string { return r.info.Node().Labels[corev1.LabelHostname] }
 
 // openRooms lists the rooms, each with the DaemonSet pods that are still to come there.
 func (s *Space) openRooms() {

@@ -3,6 +3,7 @@ package fit_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,36 @@ func TestProperties(t *testing.T) {
 		}
 		if len(plan.Nodes) > bought || limit.left != bought-len(plan.Nodes) {
 			t.Errorf("seed %d: %d nodes are bought of %d allowed, %d are left", s.Seed, len(plan.Nodes), bought, limit.left)
+		}
+	}
+}
+
+// TestPriority: pods lose nothing to others of a lower priority.
+func TestPriority(t *testing.T) {
+	w := newWorlds(t)
+	for seed := range uint64(150) {
+		s := generate(2_000_000 + seed)
+		world := w.of(s)
+		world.know(s)
+		limit := rand.New(rand.NewPCG(seed, 7)).IntN(4)
+		important := func(p *corev1.Pod) bool { return p.Spec.Priority != nil && *p.Spec.Priority >= 10 }
+		unplaced := func(pods []*corev1.Pod) (n int) {
+			in := s.input()
+			in.Pods, in.Budget = pods, &atMost{left: limit}
+			plan, err := world.engine.Plan(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, u := range plan.Unplaced {
+				if important(u.Pod) {
+					n++
+				}
+			}
+			return n
+		}
+		alone := slices.DeleteFunc(slices.Clone(s.Pods), func(p *corev1.Pod) bool { return !important(p) })
+		if want, got := unplaced(alone), unplaced(s.Pods); got > want {
+			t.Errorf("seed %d: %d important pods have no place, %d when they are alone", s.Seed, got, want)
 		}
 	}
 }

@@ -74,6 +74,7 @@ type Space struct {
 	rooms    []*room
 	isNarrow []bool            // templates that may not be chosen, for want of others as large
 	limits   map[string]string // by pool: the latest that was in the way
+	limited  bool              // a limit of the Budget was
 	// mates are classes of which pods of the first must share a host with pods of the second.
 	mates [][2]int
 }
@@ -113,7 +114,6 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 	}
 	s.meetDaemons()
 	s.isNarrow = s.narrow()
-	s.settle()
 	return s, nil
 }
 

@@ -43,6 +43,8 @@ type verifier struct {
 	// noNewDomains: pods have places that a node elsewhere would spoil.
 	noNewDomains bool
 	bought       int // nodes so far, those that were taken back included
+	// least is the lowest priority whose turn it is (bands.go).
+	least int32
 }
 
 // seat is a number of places on one node.
@@ -61,7 +63,7 @@ type placed struct {
 
 func newVerifier(s *Space) *verifier {
 	v := &verifier{
-		Space: s, seats: make([][]seat, len(s.lots)), log: make([][]placed, len(s.classes)), states: make([]*replay, len(s.classes)),
+		Space: s, log: make([][]placed, len(s.classes)), states: make([]*replay, len(s.classes)),
 		daemons: make([]bool, len(s.classes)), reserved: map[types.UID]func(){},
 	}
 	v.takeCensuses()
@@ -78,8 +80,10 @@ func newVerifier(s *Space) *verifier {
 }
 
 // build makes the nodes of a plan.
-func (v *verifier) build(plan pack.Plan) {
+func (v *verifier) build(plan pack.Plan, earlier []*place) {
+	v.seats = make([][]seat, len(v.lots))
 	for _, n := range plan.Nodes {
+		n.Offerings = v.varied(n)
 		if lack := v.lacks(n.Offerings); lack != "" {
 			v.limits[v.input.Templates[n.Offerings[0]].Pool] = lack
 			n.Node.Discard()
@@ -88,7 +92,13 @@ func (v *verifier) build(plan pack.Plan) {
 		v.seat(v.buy(n.Offerings), n.Pods)
 	}
 	for _, r := range plan.Reused {
-		v.seat(v.reuse(v.rooms[r.Room]), r.Pods)
+		if r.Room < len(v.rooms) {
+			v.seat(v.reuse(v.rooms[r.Room]), r.Pods)
+			continue
+		}
+		p := earlier[r.Room-len(v.rooms)]
+		p.grown = true
+		v.seat(p, r.Pods)
 	}
 }
 
