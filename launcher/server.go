@@ -4,10 +4,12 @@ package launcher
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -162,9 +164,18 @@ func onWire(reservations []allocate.Reservation) []*slipwayv1.Reservation {
 			PodUid: string(r.UID), PodNamespace: r.Pod.Namespace, PodName: r.Pod.Name,
 			Phase: phases[r.Phase], Claim: r.Claim, NodeName: r.NodeName,
 			InstanceType: r.InstanceType, Zone: r.Zone, CapacityType: r.CapacityType, Price: r.Price, Reason: r.Reason,
+			WaitingSince: timeOnWire(r.Since), Batch: r.Batch, ExpectedReady: timeOnWire(r.ExpectedReady),
 		})
 	}
 	return wire
+}
+
+// timeOnWire leaves out the zero time.
+func timeOnWire(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
 }
 
 // wireError: the only error a fast loop returns is that it does not run (any more).

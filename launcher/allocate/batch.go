@@ -136,12 +136,14 @@ func (l *loop) waiting() []*entry {
 
 // plan hands the waiting pods to the planner.
 func (l *loop) plan(why string) {
-	var pods []*corev1.Pod
-	for _, e := range l.waiting() {
-		pods = append(pods, e.pod)
-	}
 	since := l.batchSince
 	l.batchSince = time.Time{}
+	waiting := l.waiting()
+	pods := make([]*corev1.Pod, len(waiting))
+	for i, e := range waiting {
+		pods[i] = e.pod
+		e.batch = fmt.Sprintf("planned with %d other pods after %s: %s", len(waiting)-1, time.Since(since).Round(time.Millisecond), why)
+	}
 	if len(pods) == 0 {
 		return
 	}

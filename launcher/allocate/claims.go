@@ -21,6 +21,10 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		l.claims[claim.Name] = &record{claim: claim, leaving: true}
 		return
 	}
+	if before := l.claims[claim.Name]; !trueSince(claim, v1alpha1.ConditionInitialized).IsZero() &&
+		(before == nil || trueSince(before.claim, v1alpha1.ConditionInitialized).IsZero()) {
+		l.boots.learn(claim)
+	}
 	record := l.record(claim)
 	for _, r := range record.claim.HeldPods() {
 		if record.released.Has(r.UID) {
@@ -35,10 +39,10 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 			continue // a newer claim holds it
 		}
 		before := e.Reservation
-		stand(&e.Reservation, record.claim)
+		l.stand(e, record.claim)
 		if !e.registered && meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionRegistered) {
 			e.registered = true
-			l.metrics.observe(stageRegistered, e.seen)
+			l.metrics.observe(stageRegistered, e.Since)
 		}
 		if e.Reservation == before {
 			continue

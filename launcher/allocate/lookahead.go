@@ -183,7 +183,8 @@ func (l *loop) fuller(a, b string) bool {
 func (l *loop) sit(e *entry, r *record) {
 	r.seat(e.pod)
 	before := e.Phase
-	stand(&e.Reservation, r.claim)
+	e.batch = "planned ahead with its siblings"
+	l.stand(e, r.claim)
 	l.metrics.progress(before, e)
 	l.tell(e)
 	if l.freeSeats(r.claim.Name) == 0 {

@@ -28,6 +28,8 @@ type loop struct {
 	expected map[kin]*expectation
 	// ofOwner counts the pods of each owner.
 	ofOwner map[types.UID]int
+	// boots tell how long nodes take to come.
+	boots boots
 	// growing owners are about to create pods.
 	growing sets.Set[types.UID]
 
@@ -56,7 +58,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
 		pods: map[types.UID]*entry{}, claims: map[string]*record{},
-		expected: map[kin]*expectation{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](),
+		expected: map[kin]*expectation{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), boots: boots{},
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {

@@ -85,7 +85,7 @@ func (m *metrics) progress(before Phase, e *entry) {
 		stage stage
 	}{{Planned, stagePlanned}, {Launched, stageLaunched}, {Ready, stageReady}} {
 		if before < s.phase && e.Phase >= s.phase && e.Phase <= Ready {
-			m.observe(s.stage, e.seen)
+			m.observe(s.stage, e.Since)
 		}
 	}
 }

@@ -53,9 +53,9 @@ func (l *loop) add(pod *corev1.Pod, now time.Time) {
 }
 
 // enter makes the entry of a pod.
-func (l *loop) enter(pod *corev1.Pod, seen time.Time) *entry {
-	e := &entry{pod: pod, seen: seen}
-	e.UID, e.Pod = pod.UID, client.ObjectKeyFromObject(pod)
+func (l *loop) enter(pod *corev1.Pod, since time.Time) *entry {
+	e := &entry{pod: pod}
+	e.UID, e.Pod, e.Since = pod.UID, client.ObjectKeyFromObject(pod), since
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
 		e.owner = owner.UID
 		l.ofOwner[e.owner]++
@@ -66,7 +66,7 @@ func (l *loop) enter(pod *corev1.Pod, seen time.Time) *entry {
 
 // wait puts a pod into the open batch.
 func (l *loop) wait(e *entry, now time.Time) {
-	e.Reservation, e.registered = Reservation{Pod: e.Pod, UID: e.UID, Phase: Waiting}, false
+	e.Reservation, e.registered = Reservation{Pod: e.Pod, UID: e.UID, Phase: Waiting, Since: e.Since}, false
 	if l.batchSince.IsZero() {
 		l.batchSince = now
 	}
@@ -119,7 +119,7 @@ func (l *loop) podSeen(pod *corev1.Pod, gone bool) {
 	}
 	claim := l.live(e.Claim)
 	if pod.Spec.NodeName != "" && !gone {
-		l.metrics.observe(stageBound, e.seen)
+		l.metrics.observe(stageBound, e.Since)
 		if pod.Spec.NodeName != e.NodeName {
 			l.log.Info("pod bound elsewhere", "pod", e.Pod, "node", pod.Spec.NodeName, "nodeclaim", e.Claim)
 		}
@@ -151,7 +151,7 @@ func (l *loop) refuse(e *entry, reason string, now time.Time) {
 	if e.Phase == Unlaunchable && e.Reason == reason {
 		return
 	}
-	e.Reservation = Reservation{Pod: e.Pod, UID: e.UID, Phase: Unlaunchable, Reason: strings.ToValidUTF8(reason, "")}
+	e.Reservation = Reservation{Pod: e.Pod, UID: e.UID, Phase: Unlaunchable, Since: e.Since, Reason: strings.ToValidUTF8(reason, "")}
 	l.tell(e)
 }
 

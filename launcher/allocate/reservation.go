@@ -39,6 +39,13 @@ type Reservation struct {
 	Claim, NodeName, InstanceType, Zone, CapacityType string
 	Price                                             float64 // US dollars per hour of the whole node
 	Reason                                            string
+	// Since is when the launcher first knew the pod.
+	Since time.Time
+	// Batch says for people which batch the pod was planned in.
+	Batch string
+	// ExpectedReady is when the node will be ready, going by earlier ones; zero where that is
+	// not known.
+	ExpectedReady time.Time
 }
 
 // entry is what the loop knows of a pod.
@@ -47,7 +54,7 @@ type entry struct {
 	pod   *corev1.Pod
 	owner types.UID // of the pod's controller, if it has one
 	told  Phase     // the phase as last told
-	seen  time.Time // when it was first handed over, or found
+	batch string    // that it was planned in
 	// registered is set once the claim's node has registered, which is no phase of its own.
 	registered bool
 	// failures in a row that call for patience, and until when to have it.
@@ -55,6 +62,15 @@ type entry struct {
 	notBefore time.Time
 	// recheck is when a parked pod is planned for again even if nothing changed.
 	recheck time.Time
+}
+
+// stand derives a pod's state from its claim.
+func (l *loop) stand(e *entry, claim *v1alpha1.NodeClaim) {
+	stand(&e.Reservation, claim)
+	e.Batch = e.batch
+	if e.Phase == Launched && e.ExpectedReady.IsZero() {
+		e.ExpectedReady = l.boots.expect(claim)
+	}
 }
 
 // stand derives a reservation's state from its claim.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/types"
@@ -79,11 +80,16 @@ func (c *Courier) decode(ctx context.Context, reservations []*slipwayv1.Reservat
 				"pod", klog.KRef(r.GetPodNamespace(), r.GetPodName()), "podUID", r.GetPodUid())
 			continue
 		}
+		var ready time.Time
+		if r.GetExpectedReady().IsValid() {
+			ready = r.GetExpectedReady().AsTime()
+		}
 		updates = append(updates, ledger.Update{
 			Ref:   ledger.PodRef{UID: types.UID(r.GetPodUid()), Namespace: r.GetPodNamespace(), Name: r.GetPodName()},
-			Phase: phase, Claim: r.GetClaim(), Node: r.GetNodeName(), Reason: r.GetReason(),
+			Phase: phase, Claim: r.GetClaim(), Node: r.GetNodeName(), Reason: r.GetReason(), Batch: r.GetBatch(),
 			Offer: ledger.Offer{
 				InstanceType: r.GetInstanceType(), Zone: r.GetZone(), CapacityType: r.GetCapacityType(), Price: r.GetPrice(),
+				ExpectedReady: ready,
 			},
 		})
 	}

@@ -64,4 +64,5 @@ type Update struct {
 	Claim, Node string
 	Offer       Offer
 	Reason      string
+	Batch       string
 }

@@ -94,7 +94,7 @@ func (t *transaction) confirm(e entry) {
 
 // become moves an entry to a state without a node.
 func (t *transaction) become(e entry, s State, u Update) {
-	e.State, e.Claim, e.Node, e.Offer, e.Reason = s, u.Claim, "", u.Offer, u.Reason
+	e.State, e.Claim, e.Node, e.Offer, e.Reason, e.Batch = s, u.Claim, "", u.Offer, u.Reason, u.Batch
 	e.Unanswered, e.initialized = false, false
 	e.launchedAt, e.ReadyAt = time.Time{}, time.Time{}
 	t.rearm(&e)
@@ -113,6 +113,6 @@ func (t *transaction) launched(e entry, u Update) {
 		e.launchedAt, e.ReadyAt = t.now, time.Time{}
 		t.arm(&e, t.now.Add(t.cfg.TTL.Launched))
 	}
-	e.Claim, e.Node, e.Offer, e.Reason = u.Claim, u.Node, u.Offer, u.Reason
+	e.Claim, e.Node, e.Offer, e.Reason, e.Batch = u.Claim, u.Node, u.Offer, u.Reason, u.Batch
 	t.put(e, "")
 }

@@ -61,6 +61,9 @@ type Offer struct {
 	InstanceType, Zone, CapacityType string
 	// Price is in US dollars an hour, of the whole node.
 	Price float64
+	// ExpectedReady is when the node will be ready, going by earlier ones; zero where that is
+	// not known.
+	ExpectedReady time.Time
 }
 
 // Reservation is how things stand with one pod.
@@ -73,6 +76,8 @@ type Reservation struct {
 	Offer       Offer
 	// Reason is a sentence for people: why the state is what it is.
 	Reason string
+	// Batch says for people with whom the pod was planned.
+	Batch string
 	// Unanswered says that the TTL of Waiting or Planned ran out, which opened the gate.
 	Unanswered bool
 	// Binding says that the scheduler has chosen a node for the pod and binds it.

@@ -11,6 +11,7 @@ package slipwayv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -596,7 +597,14 @@ type Reservation struct {
 	// US dollars per hour of the whole node.
 	Price float64 `protobuf:"fixed64,10,opt,name=price,proto3" json:"price,omitempty"`
 	// A sentence a person can act on: why the phase is what it is.
-	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Since when the launcher knows the pod.
+	WaitingSince *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=waiting_since,json=waitingSince,proto3" json:"waiting_since,omitempty"`
+	// The batch it was planned in, for people: of how many pods, and why it was closed then.
+	Batch string `protobuf:"bytes,13,opt,name=batch,proto3" json:"batch,omitempty"`
+	// When the node will be ready, going by earlier ones of its type and image; absent where
+	// nothing is known, or before the instance is bought.
+	ExpectedReady *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expected_ready,json=expectedReady,proto3" json:"expected_ready,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -708,12 +716,33 @@ func (x *Reservation) GetReason() string {
 	return ""
 }
 
+func (x *Reservation) GetWaitingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WaitingSince
+	}
+	return nil
+}
+
+func (x *Reservation) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
+}
+
+func (x *Reservation) GetExpectedReady() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedReady
+	}
+	return nil
+}
+
 var File_slipway_v1_launcher_proto protoreflect.FileDescriptor
 
 const file_slipway_v1_launcher_proto_rawDesc = "" +
 	"\n" +
 	"\x19slipway/v1/launcher.proto\x12\n" +
-	"slipway.v1\"@\n" +
+	"slipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n" +
 	"\x12ReservePodsRequest\x12*\n" +
 	"\x04pods\x18\x01 \x03(\v2\x16.slipway.v1.WaitingPodR\x04pods\"\x1e\n" +
 	"\n" +
@@ -741,7 +770,7 @@ const file_slipway_v1_launcher_proto_rawDesc = "" +
 	"\x19WatchReservationsResponse\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\bR\bsnapshot\x12+\n" +
 	"\x11snapshot_complete\x18\x02 \x01(\bR\x10snapshotComplete\x12;\n" +
-	"\freservations\x18\x03 \x03(\v2\x17.slipway.v1.ReservationR\freservations\"\xef\x03\n" +
+	"\freservations\x18\x03 \x03(\v2\x17.slipway.v1.ReservationR\freservations\"\x89\x05\n" +
 	"\vReservation\x12\x17\n" +
 	"\apod_uid\x18\x01 \x01(\tR\x06podUid\x12#\n" +
 	"\rpod_namespace\x18\x02 \x01(\tR\fpodNamespace\x12\x19\n" +
@@ -754,7 +783,10 @@ const file_slipway_v1_launcher_proto_rawDesc = "" +
 	"\rcapacity_type\x18\t \x01(\tR\fcapacityType\x12\x14\n" +
 	"\x05price\x18\n" +
 	" \x01(\x01R\x05price\x12\x16\n" +
-	"\x06reason\x18\v \x01(\tR\x06reason\"\x92\x01\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12?\n" +
+	"\rwaiting_since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\fwaitingSince\x12\x14\n" +
+	"\x05batch\x18\r \x01(\tR\x05batch\x12A\n" +
+	"\x0eexpected_ready\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\rexpectedReady\"\x92\x01\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_WAITING\x10\x01\x12\x11\n" +
@@ -795,6 +827,7 @@ var file_slipway_v1_launcher_proto_goTypes = []any{
 	(*WatchReservationsRequest)(nil),  // 9: slipway.v1.WatchReservationsRequest
 	(*WatchReservationsResponse)(nil), // 10: slipway.v1.WatchReservationsResponse
 	(*Reservation)(nil),               // 11: slipway.v1.Reservation
+	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
 }
 var file_slipway_v1_launcher_proto_depIdxs = []int32{
 	3,  // 0: slipway.v1.ReservePodsRequest.pods:type_name -> slipway.v1.WaitingPod
@@ -803,17 +836,19 @@ var file_slipway_v1_launcher_proto_depIdxs = []int32{
 	7,  // 3: slipway.v1.ReleasePodsRequest.releases:type_name -> slipway.v1.Release
 	11, // 4: slipway.v1.WatchReservationsResponse.reservations:type_name -> slipway.v1.Reservation
 	1,  // 5: slipway.v1.Reservation.phase:type_name -> slipway.v1.Reservation.Phase
-	2,  // 6: slipway.v1.LauncherService.ReservePods:input_type -> slipway.v1.ReservePodsRequest
-	6,  // 7: slipway.v1.LauncherService.ReleasePods:input_type -> slipway.v1.ReleasePodsRequest
-	9,  // 8: slipway.v1.LauncherService.WatchReservations:input_type -> slipway.v1.WatchReservationsRequest
-	4,  // 9: slipway.v1.LauncherService.ReservePods:output_type -> slipway.v1.ReservePodsResponse
-	8,  // 10: slipway.v1.LauncherService.ReleasePods:output_type -> slipway.v1.ReleasePodsResponse
-	10, // 11: slipway.v1.LauncherService.WatchReservations:output_type -> slipway.v1.WatchReservationsResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	12, // 6: slipway.v1.Reservation.waiting_since:type_name -> google.protobuf.Timestamp
+	12, // 7: slipway.v1.Reservation.expected_ready:type_name -> google.protobuf.Timestamp
+	2,  // 8: slipway.v1.LauncherService.ReservePods:input_type -> slipway.v1.ReservePodsRequest
+	6,  // 9: slipway.v1.LauncherService.ReleasePods:input_type -> slipway.v1.ReleasePodsRequest
+	9,  // 10: slipway.v1.LauncherService.WatchReservations:input_type -> slipway.v1.WatchReservationsRequest
+	4,  // 11: slipway.v1.LauncherService.ReservePods:output_type -> slipway.v1.ReservePodsResponse
+	8,  // 12: slipway.v1.LauncherService.ReleasePods:output_type -> slipway.v1.ReleasePodsResponse
+	10, // 13: slipway.v1.LauncherService.WatchReservations:output_type -> slipway.v1.WatchReservationsResponse
+	11, // [11:14] is the sub-list for method output_type
+	8,  // [8:11] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_slipway_v1_launcher_proto_init() }
