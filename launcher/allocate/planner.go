@@ -152,7 +152,7 @@ func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1
 	improve := min(p.cfg.Improve, time.Duration(len(pods))*100*time.Microsecond)
 	plan, err := engine.Plan(ctx, fit.Input{
 		Pods: pods, Nodes: view.nodes, Open: sets.KeySet(view.rooms), Templates: view.templates, DaemonSets: view.daemonSets,
-		Budget: view.budget, Variety: view.variety, Alternatives: p.cfg.Alternatives, Improve: improve,
+		Budget: view.budget, Variety: view.variety, Features: view.features, Alternatives: p.cfg.Alternatives, Improve: improve,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -35,6 +35,8 @@ type view struct {
 	rooms map[string]*v1alpha1.NodeClaim
 	// variety that pools want (minValues), by their names.
 	variety map[string]fit.Variety
+	// features that nodes of a pool declare, by its name.
+	features map[string][]string
 }
 
 // look gathers what exists, what is on its way and what may be bought for the pods.
@@ -135,6 +137,7 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 	if err != nil {
 		return err
 	}
+	v.features = cluster.DeclaredFeatures(infos)
 	for _, claim := range b.claims {
 		info := infos[claim.Status.NodeName]
 		initialized := meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInitialized)
@@ -178,6 +181,7 @@ func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInf
 		v1alpha1.LabelCapacityType: capacityType, corev1.LabelHostname: node.Name,
 	})
 	node.Spec.Taints = claim.Spec.Taints
+	node.Status.DeclaredFeatures = v.features[claim.Spec.NodePool]
 	node.Status.Allocatable = v.types[name].Allocatable
 	if len(status.Allocatable) > 0 {
 		node.Status.Allocatable = status.Allocatable

@@ -3,11 +3,14 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
 // NodeInfos returns what exists as the scheduler sees it: every node that is not on its
@@ -43,4 +46,24 @@ func NodeInfos(ctx context.Context, c client.Reader) (nodeInfos map[string]*fram
 		}
 	}
 	return infos, waiting, nil
+}
+
+// DeclaredFeatures foretells, by NodePool, the features that its next node will declare
+// (Node.status.declaredFeatures): those that all nodes it has declare. They follow from the
+// kubelet's version and settings, which the nodes of a pool share but while a new version is
+// rolled out. Of a pool without a node nothing is known.
+func DeclaredFeatures(nodes map[string]*framework.NodeInfo) map[string][]string {
+	byPool := map[string][]string{}
+	for _, n := range nodes {
+		pool, ours := n.Node().Labels[v1alpha1.LabelNodePool]
+		if !ours || n.Node().Status.NodeInfo.KubeletVersion == "" { // its kubelet has yet to report
+			continue
+		}
+		features := n.Node().Status.DeclaredFeatures
+		if have, known := byPool[pool]; known {
+			features = slices.DeleteFunc(slices.Clone(have), func(f string) bool { return !slices.Contains(features, f) })
+		}
+		byPool[pool] = features
+	}
+	return byPool
 }

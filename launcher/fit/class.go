@@ -50,6 +50,9 @@ func (s *Space) judge(c *class) error {
 	c.nsLabels = s.engine.namespaceLabels(c.sample.Namespace)
 	c.fits = make([]bool, len(s.kinds))
 	c.state, c.named, c.rejected = s.prefilter(c.sample)
+	if gates := c.sample.Spec.SchedulingGates; len(gates) > 0 { // PreEnqueue's, which is not asked here
+		c.rejected = "it waits for its scheduling gate " + gates[0].Name
+	}
 	if c.rejected != "" {
 		return nil
 	}

@@ -27,6 +27,9 @@ func TestScheduler(t *testing.T) {
 		if len(v.wrong) > 0 {
 			report(t, w, s, v)
 		}
+		if len(v.missed) > 0 {
+			t.Logf("seed %d: missed: %q", seed, v.missed)
+		}
 	}
 	t.Log(sum.String())
 	if float64(sum.missed) > missable*float64(sum.pods) {

@@ -206,6 +206,10 @@ var asks = map[string]func(s *scenario, p *corev1.Pod, value string){
 		g := &generator{Rand: rand.New(rand.NewPCG(0, 0)), scenario: s}
 		p.Spec.Volumes = append(p.Spec.Volumes, claimed("data", g.newClaim(p.Namespace, "data-"+p.Name, class).Name))
 	},
+	"disk-of": func(s *scenario, p *corev1.Pod, node string) {
+		g := &generator{Rand: rand.New(rand.NewPCG(0, 0)), scenario: s}
+		p.Spec.Volumes = append(p.Spec.Volumes, claimed("data", g.localClaim(p, node)))
+	},
 	"disk-in": func(s *scenario, p *corev1.Pod, zone string) {
 		g := &generator{Rand: rand.New(rand.NewPCG(0, 0)), scenario: s}
 		c := g.newClaim(p.Namespace, "data-"+p.Name, "wait-few")

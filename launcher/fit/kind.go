@@ -46,20 +46,21 @@ func (s *Space) sortIntoKinds() error {
 		if !ok {
 			k = len(s.kinds)
 			byKey[raw.String()] = k
-			s.kinds = append(s.kinds, newKind(log, tmpl, s.input.DaemonSets))
+			s.kinds = append(s.kinds, newKind(log, tmpl, s.input.Features[tmpl.Pool], s.input.DaemonSets))
 		}
 		s.kindOf = append(s.kindOf, k)
 	}
 	return nil
 }
 
-func newKind(log klog.Logger, t *Template, daemons []*appsv1.DaemonSet) *kind {
+func newKind(log klog.Logger, t *Template, features []string, daemons []*appsv1.DaemonSet) *kind {
 	node := t.Node.DeepCopy()
 	node.Name = "template"
 	if node.Labels == nil {
 		node.Labels = map[string]string{}
 	}
 	node.Labels[corev1.LabelHostname] = node.Name
+	node.Status.DeclaredFeatures = features
 	k := &kind{pool: t.Pool, info: framework.NewNodeInfo(), overhead: corev1.ResourceList{}}
 	k.info.SetNode(node)
 	for _, pod := range daemonPods(log, node, daemons) {

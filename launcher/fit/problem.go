@@ -145,6 +145,8 @@ func (s *Space) free(info *framework.NodeInfo) pack.Vector {
 		v[i] -= used
 	}
 	v[podsAt] = int64(info.Allocatable.AllowedPodNumber - len(info.Pods))
+	s.setAttachable(v, info.Node())
+	s.takeAttached(v, info)
 	return v
 }
 

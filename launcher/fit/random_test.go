@@ -69,6 +69,9 @@ var features = []feature{
 	{"shared volumes", func(g *generator, p *corev1.Pod) {
 		p.Spec.Volumes = append(p.Spec.Volumes, claimed("shared", g.sharedClaim(p)))
 	}},
+	{"volumes of a node", func(g *generator, p *corev1.Pod) {
+		p.Spec.Volumes = append(p.Spec.Volumes, claimed("disk", g.localClaim(p, fmt.Sprintf("node-%d", g.IntN(4)))))
+	}},
 	{"volumes of their own", func(g *generator, p *corev1.Pod) {
 		p.Spec.Volumes = append(p.Spec.Volumes, claimed("data", pick(g, "wait", "wait-ab", "wait-few", "local", "capped")))
 	}},
@@ -167,7 +170,9 @@ func (g *generator) nodeAffinity() *corev1.NodeAffinity {
 
 // selector selects the pod itself more often than others.
 func (g *generator) selector(p *corev1.Pod) *metav1.LabelSelector {
-	switch g.IntN(6) {
+	switch g.IntN(7) {
+	case 6:
+		return &metav1.LabelSelector{}
 	case 0:
 		return &metav1.LabelSelector{MatchLabels: map[string]string{"app": pick(g, "web", "api", "db", "job")}}
 	case 1:

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
@@ -33,7 +35,7 @@ func (s *Space) reasons(sh *shape) []string {
 	case cmp.Or(c.rejected, sh.rejected) != "":
 		return []string{cmp.Or(c.rejected, sh.rejected)}
 	case c.named != nil:
-		return []string{"the pod may only run on nodes that it names"}
+		return []string{"it may only run on nodes that it names or that have its local volumes: " + strings.Join(sets.List(c.named), ", ")}
 	case len(s.input.Templates) == 0:
 		return []string{"no NodePool has an offering that is available"}
 	}
@@ -83,6 +85,8 @@ func said(status *fwk.Status) string {
 	switch {
 	case status.IsSuccess():
 		return "the pods of its DaemonSets keep it away" // the rules' judgement, not a plugin's
+	case status.Plugin() == names.NodeDeclaredFeatures:
+		return status.Message() + ": a node to be bought is taken to have those that all of its pool's nodes have"
 	case status.Plugin() == names.DynamicResources:
 		return status.Message() + ": a node has devices to claim only once its driver has published them, so none is bought for a claim"
 	}

@@ -253,6 +253,11 @@ func (g *generator) addNodes() {
 			if g.chance(0.15) {
 				pod.DeletionTimestamp = &metav1.Time{}
 			}
+			if g.chance(0.15) { // resized in place: the node has granted more than is asked for by now
+				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Resources: &corev1.ResourceRequirements{
+					Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("900m"), corev1.ResourceMemory: resource.MustParse("2Gi")},
+				}}}
+			}
 			g.Bound = append(g.Bound, pod)
 		}
 		g.addCSINode(node)

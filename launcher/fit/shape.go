@@ -76,6 +76,7 @@ func reducedSpec(pod *corev1.Pod, containers func([]corev1.Container) []corev1.C
 		HostNetwork:               pod.Spec.HostNetwork,
 		HostUsers:                 pod.Spec.HostUsers,
 		OS:                        pod.Spec.OS,
+		SchedulingGates:           pod.Spec.SchedulingGates,
 		Containers:                containers(pod.Spec.Containers),
 		InitContainers:            containers(pod.Spec.InitContainers),
 	}
@@ -180,6 +181,7 @@ func (s *Space) sortIntoShapes() error {
 	amounts := make([]corev1.ResourceList, len(alike))
 	for i, pods := range alike {
 		amounts[i] = requests(pods[0])
+		s.addAttached(amounts[i], pods[0])
 		for name := range amounts[i] {
 			if !slices.Contains(s.resources, name) && !s.engine.ignored(name) {
 				s.resources = append(s.resources, name)

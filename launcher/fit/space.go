@@ -31,6 +31,9 @@ type Input struct {
 	Budget Budget
 	// Variety of the pools that want some, by their names.
 	Variety map[string]Variety
+	// Features that nodes of a pool will declare (Node.status.declaredFeatures), by its name.
+	// What is said of no pool, its nodes are taken not to have.
+	Features map[string][]string
 	// Alternatives bounds the instance types that one planned node lists.
 	Alternatives int
 	// Improve bounds the search for a cheaper plan; 0 takes the first.
@@ -126,6 +129,7 @@ func (s *Space) measure() {
 	for t := range s.input.Templates {
 		tmpl, kind := &s.input.Templates[t], s.kinds[s.kindOf[t]]
 		v := s.resources.vector(tmpl.Node.Status.Allocatable)
+		s.setAttachable(v, tmpl.Node)
 		for i, used := range s.overheads[s.kindOf[t]] {
 			v[i] -= used
 		}

@@ -86,6 +86,34 @@ func TestFeaturesAreNotMixed(t *testing.T) {
 	}
 }
 
+// TestForetoldFeatures: what the nodes of a pool declare, the next one will.
+func TestForetoldFeatures(t *testing.T) {
+	engine := newEngine(t)
+	restarting := func(p *corev1.Pod) {
+		p.Spec.Containers[0].RestartPolicyRules = []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestartAllContainers}}
+	}
+	in := fit.Input{Pods: pods(1, "web", "500m", "256Mi", restarting), Templates: templates()}
+	const unknown = "no place: web: nodepool default: node(s) didn't match Pod's required features: " +
+		"a node to be bought is taken to have those that all of its pool's nodes have (15 of 15 offerings that are large enough)\n"
+	if got := run(t, engine, in); got != unknown {
+		t.Errorf("plan: %s, want %s", got, unknown)
+	}
+	in.Features = map[string][]string{"default": {"RestartAllContainersOnContainerExits"}}
+	if got, want := run(t, engine, in), "c2m4/a: 1×web\n"; got != want {
+		t.Errorf("plan: %s, want %s", got, want)
+	}
+}
+
+// TestGates: a pod that its scheduling gates hold back is bought nothing.
+func TestGates(t *testing.T) {
+	gated := func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/quota"}} }
+	in := fit.Input{Pods: append(pods(1, "web", "500m", "256Mi", gated), pods(1, "api", "500m", "256Mi")...), Templates: templates()}
+	want := "c2m4/a: 1×api\nno place: web: it waits for its scheduling gate example.com/quota\n"
+	if got := run(t, newEngine(t), in); got != want {
+		t.Errorf("plan: %s, want %s", got, want)
+	}
+}
+
 // TestDaemonSetLimits: the API server takes limits for requests that are left out, and a
 // DaemonSet's template has not been there yet.
 func TestDaemonSetLimits(t *testing.T) {

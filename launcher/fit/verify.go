@@ -113,7 +113,9 @@ func (v *verifier) buy(templates []int) *place {
 	t := templates[0]
 	kind := v.kinds[v.kindOf[t]]
 	p := &place{info: kind.info.SnapshotConcrete(), kind: kind, templates: templates}
-	p.info.SetNode(named(v.input.Templates[t].Node, fmt.Sprintf("planned-%d", v.bought)))
+	node := named(v.input.Templates[t].Node, fmt.Sprintf("planned-%d", v.bought))
+	node.Status.DeclaredFeatures = kind.info.Node().Status.DeclaredFeatures
+	p.info.SetNode(node)
 	v.bought++
 	v.engine.csiNodes.plan(p.info.Node())
 	v.engine.lister.add(p.info)

@@ -110,6 +110,17 @@ func (g *generator) sharedClaim(p *corev1.Pod) string {
 	return name
 }
 
+// localClaim adds a claim for a disk of one node.
+func (g *generator) localClaim(p *corev1.Pod, node string) string {
+	name := fmt.Sprintf("shared-%d", len(g.Claims))
+	pv := g.bind(g.newClaim(p.Namespace, name, "local"), "")
+	pv.Spec.CSI, pv.Spec.Local = nil, &corev1.LocalVolumeSource{Path: "/disk"}
+	pv.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0] = corev1.NodeSelectorRequirement{
+		Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{node},
+	}
+	return name
+}
+
 // bind gives a claim a volume in a zone.
 func (g *generator) bind(c *corev1.PersistentVolumeClaim, zone string) *corev1.PersistentVolume {
 	pv := g.volume("pv-"+c.Name, *c.Spec.StorageClassName, zone)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/workload"
 	"github.com/slipway-dev/slipway/launcher/fit"
 	"github.com/slipway-dev/slipway/launcher/offering"
@@ -83,6 +84,11 @@ func (in *Input) fitInput() fit.Input {
 			out.Open.Insert(node.Name)
 		}
 	}
+	byName := map[string]*framework.NodeInfo{}
+	for _, n := range out.Nodes {
+		byName[n.Node().Name] = n
+	}
+	out.Features = cluster.DeclaredFeatures(byName)
 	for _, o := range in.Offers {
 		out.Templates = append(out.Templates, fit.Template{Node: o.Node, Price: o.Price, Tier: o.Pool.Spec.Weight, Pool: o.Pool.Name})
 	}
