@@ -39,7 +39,7 @@ type batch struct {
 	claims []*v1alpha1.NodeClaim // that exist or were just written
 	// standIns are for the pods that claims have seats for.
 	standIns map[string][]*corev1.Pod
-	// leaving claims count against limits only.
+	// leaving claims count against limits and capacity reservations only.
 	leaving []*v1alpha1.NodeClaim
 }
 

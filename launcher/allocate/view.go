@@ -47,14 +47,16 @@ func (p *planner) look(ctx context.Context, pods []*corev1.Pod, b batch) (*view,
 		return nil, fmt.Errorf("list nodepools: %w", err)
 	}
 	slices.SortFunc(pools.Items, func(a, b v1alpha1.NodePool) int { return strings.Compare(a.Name, b.Name) })
+	held := slices.Concat(b.claims, b.leaving)
+	v.budget.Slots = map[string]int{}
 	for i := range pools.Items {
 		pool := &pools.Items[i]
-		if why := p.addPool(ctx, v, pool); why != "" {
+		if why := p.addPool(ctx, v, pool, held); why != "" {
 			v.unusable = append(v.unusable, "nodepool "+pool.Name+": "+why)
 		}
 	}
 	v.budget.Limits = offering.NewLimits(pools.Items)
-	for _, c := range slices.Concat(b.claims, b.leaving) {
+	for _, c := range held {
 		v.budget.Limits.Count(c.Spec.NodePool, v.capacityOf(c))
 	}
 	var daemonSets appsv1.DaemonSetList
@@ -71,8 +73,9 @@ func (p *planner) look(ctx context.Context, pods []*corev1.Pod, b batch) (*view,
 	return v, p.addNodes(ctx, v, b, planned)
 }
 
-// addPool adds the templates of a pool's available offerings, or says why it has none.
-func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool) (why string) {
+// addPool adds the templates of a pool's available offerings, or says why it has none. The
+// claims held have places in capacity reservations.
+func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool, held []*v1alpha1.NodeClaim) (why string) {
 	if pool.DeletionTimestamp != nil {
 		return "is being deleted"
 	}
@@ -93,23 +96,38 @@ func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool)
 		v.types[t.Name] = t
 	}
 	offers, err := p.offers.Of(pool, instanceTypes)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err.Error()
-	case len(offers.Available) > 0:
-	case offers.SoldOut > 0:
-		return fmt.Sprintf("EC2 has no capacity for any of its %d offerings at the moment", offers.SoldOut)
+	}
+	maps.Copy(v.budget.Slots, offering.Slots(instanceTypes, held))
+	used := v.addOffers(pool, offers.Available)
+	switch {
+	case len(offers.Available) > used:
+	case offers.SoldOut+used > 0:
+		return fmt.Sprintf("EC2 has no capacity for any of its %d offerings at the moment", offers.SoldOut+used)
 	default:
 		return "no offering matches its requirements"
 	}
 	if least := pool.MinValues(); least != nil {
 		v.variety[pool.Name] = least
 	}
-	v.budget.Offers = append(v.budget.Offers, offers.Available...)
-	for _, o := range offers.Available {
-		v.templates = append(v.templates, fit.Template{Node: o.Node, Price: o.Price, Tier: pool.Spec.Weight, Pool: pool.Name})
-	}
 	return ""
+}
+
+// addOffers adds a pool's offers, save those whose reservation is used up, which it counts.
+func (v *view) addOffers(pool *v1alpha1.NodePool, offers []offering.Offer) (usedUp int) {
+	for _, o := range offers {
+		limit := 0
+		if r := o.Reservation; r != nil {
+			if limit = v.budget.Slots[r.ID]; limit == 0 {
+				usedUp++
+				continue
+			}
+		}
+		v.budget.Offers = append(v.budget.Offers, o)
+		v.templates = append(v.templates, fit.Template{Node: o.Node, Price: o.Cost(), Tier: pool.Spec.Weight, Pool: pool.Name, Limit: limit})
+	}
+	return usedUp
 }
 
 // classOf reads the pool's class; nil stands for the defaults.
@@ -167,9 +185,9 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 // with the pods that are on it already, if it has registered.
 func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInfo) *framework.NodeInfo {
 	status, first := claim.Status, claim.Spec.Cheapest()
-	name, zone, capacityType := status.InstanceType, status.Zone, status.CapacityType
+	name, zone, capacityType, reservation := status.InstanceType, status.Zone, status.CapacityType, status.ReservationID
 	if name == "" {
-		name, zone, capacityType = first.InstanceType, first.Zone, first.CapacityType
+		name, zone, capacityType, reservation = first.InstanceType, first.Zone, first.CapacityType, first.ReservationID
 	}
 	node := &corev1.Node{}
 	node.Name = "nodeclaim/" + claim.Name
@@ -180,6 +198,9 @@ func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInf
 		corev1.LabelInstanceTypeStable: name, corev1.LabelTopologyZone: zone,
 		v1alpha1.LabelCapacityType: capacityType, corev1.LabelHostname: node.Name,
 	})
+	if reservation != "" {
+		node.Labels[v1alpha1.LabelReservationID] = reservation
+	}
 	node.Spec.Taints = claim.Spec.Taints
 	node.Status.DeclaredFeatures = v.features[claim.Spec.NodePool]
 	node.Status.Allocatable = v.types[name].Allocatable

@@ -75,11 +75,13 @@ type Instance struct {
 	Type         string
 	Zone         string
 	CapacityType string
-	ImageID      string
-	ClaimName    string // from its tags; empty when it carries none
-	ClaimUID     string
-	LaunchTime   time.Time
-	Terminating  bool // shutting down
+	// ReservationID is the capacity reservation it was launched into, if it is reserved.
+	ReservationID string
+	ImageID       string
+	ClaimName     string // from its tags; empty when it carries none
+	ClaimUID      string
+	LaunchTime    time.Time
+	Terminating   bool // shutting down
 	// Unavailable lists offerings that had no capacity when this one was bought.
 	Unavailable []offering.Key
 }

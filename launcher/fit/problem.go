@@ -57,7 +57,7 @@ func (v *verifier) problem(earlier []*place) pack.Problem {
 		}
 		p.Offerings = append(p.Offerings, pack.Offering{
 			Capacity: withSlots(v.capacities[t], len(slots)), Price: tmpl.Price, Tier: tmpl.Tier,
-			Kind: v.kindOf[t], Type: types[name],
+			Kind: v.kindOf[t], Type: types[name], Limit: tmpl.Limit,
 		})
 	}
 	p.Rooms = v.roomsOf(earlier, len(slots))

@@ -18,6 +18,8 @@ type Template struct {
 	Tier int32
 	// Pool is the NodePool's name. A planned node may become any template of its pool.
 	Pool string
+	// Limit bounds how many nodes can be bought of the template; 0 is no bound.
+	Limit int
 }
 
 func addTo(sum, more corev1.ResourceList) {

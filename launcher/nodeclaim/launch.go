@@ -165,7 +165,7 @@ func refusedOfferings(claim *v1alpha1.NodeClaim, err error) []offering.Key {
 	}
 	var all []offering.Key
 	for _, o := range claim.Spec.Accepted() {
-		all = append(all, offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType})
+		all = append(all, offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ReservationID: o.ReservationID})
 	}
 	return all
 }
@@ -234,6 +234,7 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 		s := &c.Status
 		s.InstanceID, s.ProviderID, s.NodeName, s.ImageID = in.ID, in.ProviderID, in.NodeName, in.ImageID
 		s.InstanceType, s.Zone, s.CapacityType, s.Price = in.Type, in.Zone, in.CapacityType, nil
+		s.ReservationID = in.ReservationID
 		if priced {
 			s.Price = &price
 		}

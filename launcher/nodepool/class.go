@@ -38,6 +38,7 @@ func (r *classReconciler) Reconcile(ctx context.Context, req reconcile.Request) 
 	class.Status.Subnets = resolved.Subnets
 	class.Status.SecurityGroups = resolved.SecurityGroups
 	class.Status.AMIs = resolved.AMIs
+	class.Status.CapacityReservations = resolved.CapacityReservations
 	sum := r.setConditions(class, resolved.Conditions)
 	if err := r.write(ctx, before, class); err != nil {
 		return reconcile.Result{}, err
@@ -88,6 +89,14 @@ func (r *classReconciler) setConditions(class *v1alpha1.EC2NodeClass, parts []me
 			sum = notReady(c.Reason, c.Message)
 		}
 		r.set(class, c)
+	}
+	if given := meta.FindStatusCondition(parts, v1alpha1.ConditionReservationsReady); given != nil {
+		if given.Status != metav1.ConditionTrue && sum.Status == metav1.ConditionTrue {
+			sum = notReady(given.Reason, given.Message)
+		}
+		r.set(class, *given)
+	} else {
+		meta.RemoveStatusCondition(&class.Status.Conditions, v1alpha1.ConditionReservationsReady)
 	}
 	r.set(class, sum)
 	return sum

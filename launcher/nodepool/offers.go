@@ -25,6 +25,10 @@ func offers(pool *v1alpha1.NodePool, m v1alpha1.Matcher, instanceTypes []offerin
 		for _, o := range t.Offerings {
 			labels[corev1.LabelTopologyZone] = o.Zone
 			labels[v1alpha1.LabelCapacityType] = o.CapacityType
+			delete(labels, v1alpha1.LabelReservationID)
+			if o.Reservation != nil {
+				labels[v1alpha1.LabelReservationID] = o.Reservation.ID
+			}
 			if m.Match(labels) {
 				return ready()
 			}

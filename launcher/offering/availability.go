@@ -64,7 +64,7 @@ func (c *Catalog) available(t Type) []Offering {
 	shared := true
 	offerings := t.Offerings
 	for i, o := range offerings {
-		if _, none := c.unavailable[Key{t.Name, o.Zone, o.CapacityType}]; !none || !o.Available {
+		if _, none := c.unavailable[Key{t.Name, o.Zone, o.CapacityType, o.reservationID()}]; !none || !o.Available {
 			continue
 		}
 		if shared {

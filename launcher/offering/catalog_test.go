@@ -99,7 +99,7 @@ func unavailable(types []Type) []Key {
 	for _, t := range types {
 		for _, o := range t.Offerings {
 			if !o.Available {
-				keys = append(keys, Key{t.Name, o.Zone, o.CapacityType})
+				keys = append(keys, Key{InstanceType: t.Name, Zone: o.Zone, CapacityType: o.CapacityType})
 			}
 		}
 	}
@@ -281,7 +281,7 @@ func TestMarkUnavailable(t *testing.T) {
 		mustTypes(t, c, nil)
 		runCatalog(t, c)
 		changed := c.Changed()
-		key := Key{"m5.large", "b", "on-demand"}
+		key := Key{InstanceType: "m5.large", Zone: "b", CapacityType: "on-demand"}
 		c.MarkUnavailable(key)
 		if diff := cmp.Diff([]Key{key}, unavailable(mustTypes(t, c, nil))); diff != "" {
 			t.Errorf("unavailable (-want +got):\n%s", diff)

@@ -95,32 +95,49 @@ func (p *poolLimits) add(capacity corev1.ResourceList, n int64) {
 	}
 }
 
-// Budget counts offers, by their index, against their pools' limits; it implements
-// fit.Budget.
+// Budget counts offers, by their index, against their pools' limits and what is left of
+// capacity reservations; it implements fit.Budget.
 type Budget struct {
 	Limits *Limits
 	Offers []Offer
+	// Slots are the instances left of each reservation, by its id, which pools may share.
+	Slots map[string]int
 }
 
 // Take implements fit.Budget.
 func (b Budget) Take(offer int) error {
 	o := b.Offers[offer]
-	return b.Limits.Take(o.Pool.Name, o.Node.Status.Capacity)
+	id := o.reservationID()
+	if id != "" && b.Slots[id] <= 0 {
+		return fmt.Errorf("capacity reservation %s has no instance left", id)
+	}
+	if err := b.Limits.Take(o.Pool.Name, o.Node.Status.Capacity); err != nil {
+		return err
+	}
+	if id != "" {
+		b.Slots[id]--
+	}
+	return nil
 }
 
 // Give implements fit.Budget.
 func (b Budget) Give(offer int) {
 	o := b.Offers[offer]
 	b.Limits.Give(o.Pool.Name, o.Node.Status.Capacity)
+	if id := o.reservationID(); id != "" {
+		b.Slots[id]++
+	}
 }
 
 // Within drops from offers of one pool those that have more of a limited resource than the
-// first, which is the one that was counted.
+// first, which is the one that was counted, and reservations other than the first's.
 func (b Budget) Within(offers []int) []int {
 	first := b.Offers[offers[0]]
 	var kept []int
 	for _, i := range offers {
-		if b.Limits.Covers(first.Pool.Name, first.Node.Status.Capacity, b.Offers[i].Node.Status.Capacity) {
+		id := b.Offers[i].reservationID()
+		if (id == "" || id == first.reservationID()) &&
+			b.Limits.Covers(first.Pool.Name, first.Node.Status.Capacity, b.Offers[i].Node.Status.Capacity) {
 			kept = append(kept, i)
 		}
 	}

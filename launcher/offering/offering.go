@@ -34,12 +34,44 @@ type Type struct {
 type Offering struct {
 	Zone         string
 	CapacityType string  // v1alpha1.CapacityType…
-	Price        float64 // US dollars per hour
+	Price        float64 // US dollars per hour; of reserved capacity, its on-demand price
 	// Available is false while EC2 is known to have none.
 	Available bool
+	// Reservation is what is launched into, where the capacity type is reserved; else nil.
+	Reservation *Reservation
+}
+
+// Reservation is a number of instances of one type in one zone that are paid for whether
+// they are used or not.
+type Reservation struct {
+	ID string
+	// Total instances, and how many nobody used when the Source counted.
+	Total, Available int
+}
+
+// reservedShare of its price is what reserved capacity counts for when nodes are chosen:
+// it goes before all else, and the cheaper before the dearer.
+const reservedShare = 1e-7
+
+// Cost is what buying the offering adds to the bill, in US dollars per hour: its price, and
+// next to nothing where that is paid already.
+func (o Offering) Cost() float64 {
+	if o.Reservation != nil {
+		return o.Price * reservedShare
+	}
+	return o.Price
+}
+
+// reservationID is empty where there is no reservation.
+func (o Offering) reservationID() string {
+	if o.Reservation == nil {
+		return ""
+	}
+	return o.Reservation.ID
 }
 
 // Key names an offering.
 type Key struct {
 	InstanceType, Zone, CapacityType string
+	ReservationID                    string // where the capacity type is reserved
 }

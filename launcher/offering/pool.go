@@ -24,7 +24,7 @@ type Offer struct {
 // Accepted is the offer as a NodeClaim records it.
 func (o *Offer) Accepted() v1alpha1.AcceptedOffering {
 	return v1alpha1.AcceptedOffering{
-		InstanceType: o.Type, Zone: o.Zone, CapacityType: o.CapacityType,
+		InstanceType: o.Type, Zone: o.Zone, CapacityType: o.CapacityType, ReservationID: o.reservationID(),
 		Price: *resource.NewScaledQuantity(int64(o.Price*1e6+0.5), resource.Micro), // to a millionth of a dollar
 	}
 }
@@ -65,12 +65,15 @@ func Of(pool *v1alpha1.NodePool, instanceTypes []Type) (Offers, error) {
 // nodeLabels are those of the node an offering would become, but for its hostname.
 func nodeLabels(pool *v1alpha1.NodePool, t Type, o Offering) map[string]string {
 	own := pool.Spec.Template.Metadata.Labels
-	labels := make(map[string]string, len(t.Labels)+len(own)+4)
+	labels := make(map[string]string, len(t.Labels)+len(own)+5)
 	maps.Copy(labels, t.Labels)
 	maps.Copy(labels, own)
 	labels[corev1.LabelTopologyZone] = o.Zone
 	labels[v1alpha1.LabelCapacityType] = o.CapacityType
 	labels[v1alpha1.LabelNodePool] = pool.Name
+	if o.Reservation != nil {
+		labels[v1alpha1.LabelReservationID] = o.Reservation.ID
+	}
 	return labels
 }
 

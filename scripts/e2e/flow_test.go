@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -63,6 +64,40 @@ func TestFittingPodLaunchesNothing(t *testing.T) {
 	w.bound("second", 2)
 	if n := w.fleetCalls(); n != calls {
 		t.Errorf("pods that fit an existing node caused %d launches", n-calls)
+	}
+}
+
+// TestReservedCapacity: of three nodes two are reserved already, and only the third is bought.
+func TestReservedCapacity(t *testing.T) {
+	t.Parallel()
+	w := start(t, func(c *stack.Config) {
+		c.Sim.Reservations = []simec2.CapacityReservation{{ID: "cr-e2e", InstanceType: "m5.large", Zone: "us-east-1b", Instances: 2}}
+	})
+	w.create(&v1alpha1.EC2NodeClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "reserving"},
+		Spec:       v1alpha1.EC2NodeClassSpec{CapacityReservationSelectorTerms: []v1alpha1.CapacityReservationSelectorTerm{{ID: "cr-e2e"}}},
+	})
+	p := pool("reserved", never, "m5.large")
+	p.Spec.Template.Spec.NodeClassRef = &v1alpha1.NodeClassReference{Group: v1alpha1.Group, Kind: "EC2NodeClass", Name: "reserving"}
+	p.Spec.Template.Spec.Requirements = append(p.Spec.Template.Spec.Requirements, v1alpha1.Requirement{
+		Key: v1alpha1.LabelCapacityType, Operator: v1alpha1.OpIn, Values: []string{v1alpha1.CapacityTypeReserved, v1alpha1.CapacityTypeOnDemand},
+	})
+	w.poolReady(p)
+	w.create(deployment("two", 2, "1"))
+	w.onReserved(w.bound("two", 2))
+	for _, n := range w.nodes() {
+		if n.Labels[v1alpha1.LabelCapacityType] != "reserved" || n.Labels[v1alpha1.LabelReservationID] != "cr-e2e" {
+			t.Errorf("node %s is %v", n.Name, n.Labels)
+		}
+	}
+	w.create(deployment("third", 1, "1"))
+	w.onReserved(w.bound("third", 1))
+	kinds := map[string]int{}
+	for _, c := range w.claims() {
+		kinds[c.Status.CapacityType+" "+c.Status.ReservationID]++
+	}
+	if diff := cmp.Diff(map[string]int{"reserved cr-e2e": 2, "on-demand ": 1}, kinds); diff != "" {
+		t.Errorf("nodes (-want +got):\n%s", diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package simec2
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // share is how many instances a pool gives.
@@ -19,10 +20,10 @@ type poolError struct {
 // allocate chooses pools for one capacity type as the strategy says. It takes
 // nothing: launching does. The errors are those of the pools that were tried in
 // vain, and none when the goal was met by the first ones.
-func (r *region) allocate(g goal, pools []*fleetPool) (shares []share, errs []poolError) {
+func (r *region) allocate(g goal, pools []*fleetPool, now time.Time) (shares []share, errs []poolError) {
 	var usable []*fleetPool
 	for _, pool := range pools {
-		if err := r.unusable(pool, g.capacityType); err != nil {
+		if err := r.unusable(pool, g, now); err != nil {
 			errs = append(errs, poolError{pool, err})
 			continue
 		}
@@ -40,7 +41,7 @@ func (r *region) allocate(g goal, pools []*fleetPool) (shares []share, errs []po
 			break
 		}
 		key := pool.key(g.capacityType)
-		n := min(missing, r.capacity.free(key)-promised[key], pool.subnet.freeAddresses()-addresses[pool.subnet])
+		n := min(missing, r.held(pool, key)-promised[key], pool.subnet.freeAddresses()-addresses[pool.subnet])
 		if n < missing {
 			errs = append(errs, poolError{pool, r.shortage(pool, g.capacityType)})
 		}
@@ -61,9 +62,16 @@ func (pool *fleetPool) key(capacityType string) poolKey {
 	return poolKey{pool.typ.Name, pool.subnet.zone, capacityType}
 }
 
-func (r *region) unusable(pool *fleetPool, capacityType string) *apiError {
+func (r *region) unusable(pool *fleetPool, g goal, now time.Time) *apiError {
+	capacityType := g.capacityType
 	if pool.err != nil {
 		return pool.err
+	}
+	if pool.data.block != g.block {
+		return refuse("InvalidParameterCombination", "Capacity blocks need the target capacity type capacity-block, and nothing else may use it")
+	}
+	if pool.data.targetID != "" {
+		return r.targeted(pool, capacityType, now)
 	}
 	if price := r.price(pool.typ, pool.subnet.zone, capacityType); capacityType == Spot && pool.maxPrice > 0 && pool.maxPrice < price {
 		return refuse("SpotMaxPriceTooLow",
@@ -72,14 +80,25 @@ func (r *region) unusable(pool *fleetPool, capacityType string) *apiError {
 	return nil
 }
 
+// held is the room left in the reservation that the pool targets, else in the pool.
+func (r *region) held(pool *fleetPool, key poolKey) int {
+	if c := r.capacityReservation(pool.data.targetID); c != nil {
+		return r.unused(c)
+	}
+	return r.capacity.free(key)
+}
+
 // room is how many more instances the pool could start.
 func (r *region) room(pool *fleetPool, capacityType string) int {
-	return min(r.capacity.free(pool.key(capacityType)), pool.subnet.freeAddresses())
+	return min(r.held(pool, pool.key(capacityType)), pool.subnet.freeAddresses())
 }
 
 func (r *region) shortage(pool *fleetPool, capacityType string) *apiError {
-	if pool.subnet.freeAddresses() < r.capacity.free(pool.key(capacityType)) {
+	if pool.subnet.freeAddresses() < r.held(pool, pool.key(capacityType)) {
 		return refuse("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", pool.subnet.id)
+	}
+	if pool.data.targetID != "" {
+		return r.reservationFull()
 	}
 	if capacityType == Spot {
 		return refuse("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")

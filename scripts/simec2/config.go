@@ -44,6 +44,8 @@ type Config struct {
 	// Capacity limits how many instances can run; pools without a rule have
 	// room for any number.
 	Capacity []CapacityRule
+	// Reservations are the capacity reservations; see Server.SetReservations.
+	Reservations []CapacityReservation
 	// Faults are injected from the start; see InjectFault.
 	Faults []Fault
 

@@ -17,6 +17,7 @@ const controlPrefix = "/_sim/"
 //	GET  /_sim/calls[?action=CreateFleet]   the log of API calls
 //	GET  /_sim/faults   PUT /_sim/faults    the faults in force: [{"action","code","count",…}]
 //	PUT  /_sim/capacity                     [{"instanceType","zone","capacityType","instances"}]
+//	PUT  /_sim/reservations                 [{"id","instanceType","zone","instances",…}]: all capacity reservations
 //	PUT  /_sim/memory                       {"instanceType","lessPercent"}
 //	POST /_sim/images                       {"release"}: publish new node images
 //	POST /_sim/terminate                    {"instanceIds"}: behind the launcher's back
@@ -58,6 +59,12 @@ func (s *Server) controlAction(w http.ResponseWriter, hr *http.Request) (any, er
 			return nil, err
 		}
 		return done, s.SetCapacity(rules...)
+	case "PUT reservations":
+		var list []CapacityReservation
+		if err := decode(&list); err != nil {
+			return nil, err
+		}
+		return done, s.SetReservations(list...)
 	case "PUT memory":
 		var in struct {
 			InstanceType string  `json:"instanceType"`

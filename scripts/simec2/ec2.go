@@ -15,6 +15,7 @@ func (r *region) ec2Actions() map[string]ec2Action {
 		"CreateTags":                    r.createTags,
 		"DeleteLaunchTemplate":          r.deleteLaunchTemplate,
 		"DescribeAvailabilityZones":     r.describeAvailabilityZones,
+		"DescribeCapacityReservations":  r.describeCapacityReservations,
 		"DescribeImages":                r.describeImages,
 		"DescribeInstances":             r.describeInstances,
 		"DescribeInstanceTypeOfferings": r.describeInstanceTypeOfferings,

@@ -24,7 +24,8 @@ type goal struct {
 	strategy     string
 	singleType   bool
 	singleZone   bool
-	least        int // all or nothing below this
+	block        bool // of capacity blocks
+	least        int  // all or nothing below this
 }
 
 // fleetPool is one override of one launch template: a place to launch from.
@@ -107,11 +108,14 @@ func parseTargets(p *params, req *fleetRequest) {
 	if rest < 0 {
 		p.reject("InvalidTargetCapacitySpecification", "The parts exceed TotalTargetCapacity")
 	}
-	switch p.oneOf("DefaultTargetCapacityType", OnDemand, Spot) {
+	switch p.oneOf("DefaultTargetCapacityType", OnDemand, Spot, ReservationBlock) {
 	case Spot:
 		req.spot.count += rest
 	case OnDemand:
 		req.onDemand.count += rest
+	case ReservationBlock:
+		req.onDemand.count += rest
+		req.onDemand.block = true
 	default:
 		if rest > 0 {
 			p.reject("MissingParameter", "The request must contain the parameter DefaultTargetCapacityType")
@@ -238,7 +242,7 @@ func (r *region) fulfil(req *fleetRequest, now time.Time) *createFleetAnswer {
 		if g.count == 0 {
 			continue
 		}
-		shares, errs := r.allocate(g, req.pools)
+		shares, errs := r.allocate(g, req.pools, now)
 		for _, e := range errs {
 			answer.Errors = append(answer.Errors, fleetErrorXML{
 				Where: e.pool.where(), Lifecycle: g.capacityType, Code: e.err.code, Message: e.err.message,

@@ -29,21 +29,23 @@ func stateCode(state string) int {
 
 // Instance is a machine as it is, not as a lagging Describe call tells.
 type Instance struct {
-	ID           string            `json:"id"`
-	State        string            `json:"state"`
-	Type         InstanceType      `json:"type"`
-	Zone         string            `json:"zone"`
-	ZoneID       string            `json:"zoneId"`
-	SubnetID     string            `json:"subnetId"`
-	CapacityType string            `json:"capacityType"`
-	Price        float64           `json:"price"` // USD per hour at launch
-	ImageID      string            `json:"imageId"`
-	PrivateIP    string            `json:"privateIp"`
-	PrivateDNS   string            `json:"privateDns"`
-	MemoryMiB    int64             `json:"memoryMiB"` // what its operating system finds
-	VolumeGiB    int64             `json:"volumeGiB"` // of the root volume
-	UserData     string            `json:"-"`         // base64, as in the launch template
-	Tags         map[string]string `json:"tags"`
+	ID           string       `json:"id"`
+	State        string       `json:"state"`
+	Type         InstanceType `json:"type"`
+	Zone         string       `json:"zone"`
+	ZoneID       string       `json:"zoneId"`
+	SubnetID     string       `json:"subnetId"`
+	CapacityType string       `json:"capacityType"`
+	// CapacityReservationID is what it runs in, targeted or by matching.
+	CapacityReservationID string            `json:"capacityReservationId,omitempty"`
+	Price                 float64           `json:"price"` // USD per hour at launch
+	ImageID               string            `json:"imageId"`
+	PrivateIP             string            `json:"privateIp"`
+	PrivateDNS            string            `json:"privateDns"`
+	MemoryMiB             int64             `json:"memoryMiB"` // what its operating system finds
+	VolumeGiB             int64             `json:"volumeGiB"` // of the root volume
+	UserData              string            `json:"-"`         // base64, as in the launch template
+	Tags                  map[string]string `json:"tags"`
 
 	ClientToken           string    `json:"clientToken"`
 	FleetID               string    `json:"fleetId"`
@@ -61,7 +63,8 @@ type Instance struct {
 //	   └──────terminate────────┴──▶ shutting-down ──delay──▶ terminated ──retention──▶ gone
 type machine struct {
 	Instance
-	reservationID string
+	reservationID string // of the call that launched it, nothing to do with capacity
+	targetID      string // the capacity reservation it targets
 	securityGroup []string
 	profileARN    string
 	hopLimit      int

@@ -26,6 +26,8 @@ type instanceXML struct {
 	Virtualization string     `xml:"virtualizationType"`
 	Hypervisor     string     `xml:"hypervisor"`
 	Lifecycle      string     `xml:"instanceLifecycle,omitempty"`
+	InReservation  string     `xml:"capacityReservationId,omitempty"`
+	Targets        *targetXML `xml:"capacityReservationSpecification"`
 	ClientToken    string     `xml:"clientToken"`
 	Tags           []tagXML   `xml:"tagSet>item"`
 	Profile        *arnXML    `xml:"iamInstanceProfile"`
@@ -53,6 +55,10 @@ type groupXML struct {
 	Name string `xml:"groupName"`
 }
 
+type targetXML struct {
+	ID string `xml:"capacityReservationTarget>capacityReservationId"`
+}
+
 type arnXML struct {
 	ARN string `xml:"arn"`
 }
@@ -72,6 +78,12 @@ func (r *region) instanceXML(m *machine, now time.Time) instanceXML {
 	}
 	if m.CapacityType == Spot {
 		out.Lifecycle = Spot
+	}
+	if m.targetID != "" {
+		out.Targets = &targetXML{m.targetID}
+	}
+	if r.capacityReservation(m.CapacityReservationID) != nil {
+		out.InReservation = m.CapacityReservationID
 	}
 	if m.profileARN != "" {
 		out.Profile = &arnXML{m.profileARN}

@@ -47,6 +47,7 @@ func (r *region) launch(spec launchSpec, now time.Time) *machine {
 			LaunchTemplateID: spec.template.id, LaunchTemplateVersion: spec.version, LaunchTime: now,
 		},
 		reservationID: spec.reservation,
+		targetID:      spec.data.targetID,
 		securityGroup: spec.data.securityGroups,
 		profileARN:    spec.data.profileARN(),
 		hopLimit:      spec.data.hopLimit,
@@ -59,10 +60,20 @@ func (r *region) launch(spec launchSpec, now time.Time) *machine {
 	m.seenTags = maps.Clone(m.Tags)
 	r.machines[m.ID] = m
 	r.order = append(r.order, m)
-	r.capacity.take(m.pool())
+	r.occupy(m, spec.data, now)
 	r.schedule.next(m, now.Add(r.cfg.BootDelay))
 	r.log("instance launched", m, slog.String("fleet", spec.fleetID))
 	return m
+}
+
+// occupy counts the machine in its capacity reservation, if it runs in one, else in its pool.
+func (r *region) occupy(m *machine, data templateData, now time.Time) {
+	if m.CapacityReservationID = data.targetID; m.targetID == "" && m.CapacityType == OnDemand {
+		m.CapacityReservationID = r.openReservation(data, m.Type.Name, m.Zone, now)
+	}
+	if m.CapacityReservationID == "" {
+		r.capacity.take(m.pool())
+	}
 }
 
 func (m *machine) pool() poolKey { return poolKey{m.Type.Name, m.Zone, m.CapacityType} }
@@ -93,7 +104,9 @@ func (r *region) advance(now time.Time) bool {
 			r.log("instance running", m)
 		case StateShuttingDown:
 			m.State = StateTerminated
-			r.capacity.giveUp(m.pool())
+			if m.CapacityReservationID == "" {
+				r.capacity.giveUp(m.pool())
+			}
 			r.subnetByID(m.SubnetID).returnAddress(netip.MustParseAddr(m.PrivateIP))
 			r.schedule.next(m, m.due.Add(r.cfg.TerminatedRetention))
 			r.log("instance terminated", m)

@@ -31,7 +31,9 @@ type region struct {
 	fleets    map[string]map[string]string // fleet id to tags
 	tokens    map[tokenKey]tokenUse
 	capacity  *capacity
-	shrunk    map[string]float64 // instance type to per cent of memory missing
+	// reservationList is in the order in which it was given.
+	reservationList []CapacityReservation
+	shrunk          map[string]float64 // instance type to per cent of memory missing
 }
 
 type subnet struct {
@@ -88,6 +90,9 @@ func newRegion(cfg Config) (*region, error) {
 	r.group = securityGroup{
 		id: r.stableID("sg-", "nodes"), name: cfg.ClusterName + "-nodes",
 		tags: map[string]string{"Name": cfg.ClusterName + "-nodes", owned: "owned"},
+	}
+	if err := r.setReservations(cfg.Reservations); err != nil {
+		return nil, err
 	}
 	for _, release := range cfg.ImageReleases {
 		if err := r.publishImages(release); err != nil {

@@ -193,6 +193,14 @@ func (s *Server) SetCapacity(rules ...CapacityRule) error {
 	return nil
 }
 
+// SetReservations replaces all capacity reservations. Instances in one that is gone run on
+// as on-demand ones.
+func (s *Server) SetReservations(list ...CapacityReservation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.region.setReservations(list)
+}
+
 // InjectFault adds a fault to those in force.
 func (s *Server) InjectFault(f Fault) error {
 	if err := f.validate(); err != nil {

@@ -29,6 +29,9 @@ type templateData struct {
 	hopLimit       int
 	httpTokens     string
 	volumes        []volume
+	preference     string                       // for capacity reservations
+	targetID       string                       // of the capacity reservation to launch into
+	block          bool                         // which is a capacity block
 	tags           map[string]map[string]string // by resource type
 }
 
@@ -79,6 +82,7 @@ func parseTemplateData(p *params) templateData {
 	}
 	d.profile = name + arn
 
+	parseTargeting(p, &d)
 	imds := p.sub("MetadataOptions")
 	imds.oneOf("HttpEndpoint", "enabled", "disabled")
 	imds.oneOf("HttpProtocolIpv6", "enabled", "disabled")

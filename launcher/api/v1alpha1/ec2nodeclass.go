@@ -29,7 +29,6 @@ type EC2NodeClass struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.role)",fieldPath=".role",message="role is not supported yet; leave it out and name an instanceProfile"
 // +kubebuilder:validation:XValidation:rule="!has(self.userData)",fieldPath=".userData",message="userData is not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.instanceStorePolicy)",fieldPath=".instanceStorePolicy",message="instanceStorePolicy is not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.capacityReservationSelectorTerms)",fieldPath=".capacityReservationSelectorTerms",message="capacityReservationSelectorTerms is not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.detailedMonitoring)",fieldPath=".detailedMonitoring",message="detailedMonitoring is not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.associatePublicIPAddress)",fieldPath=".associatePublicIPAddress",message="associatePublicIPAddress is not supported yet; leave it out, the subnet decides"
 // +kubebuilder:validation:XValidation:rule="!has(self.ipPrefixCount)",fieldPath=".ipPrefixCount",message="ipPrefixCount is not supported yet; leave it out"
@@ -96,7 +95,9 @@ type EC2NodeClassSpec struct {
 	InstanceStorePolicy string `json:"instanceStorePolicy,omitempty"`
 	// Kubelet configures the kubelet; what it leaves out stays as the image has it.
 	Kubelet *KubeletConfiguration `json:"kubelet,omitempty"`
-	// CapacityReservationSelectorTerms select capacity reservations to use first. Not supported yet.
+	// CapacityReservationSelectorTerms select capacity reservations, capacity blocks among
+	// them. Pools that allow the capacity type reserved use them before anything else; other
+	// nodes of the class then keep out of open reservations.
 	//
 	// +kubebuilder:validation:MaxItems=30
 	CapacityReservationSelectorTerms []CapacityReservationSelectorTerm `json:"capacityReservationSelectorTerms,omitempty"`
@@ -120,7 +121,10 @@ type EC2NodeClassStatus struct {
 	SecurityGroups []SecurityGroup `json:"securityGroups,omitempty"`
 	// AMIs nodes are started from, by architecture.
 	AMIs []AMI `json:"amis,omitempty"`
-	// Conditions are SubnetsReady, SecurityGroupsReady, AMIsReady and, for all of them, Ready.
+	// CapacityReservations that are active.
+	CapacityReservations []CapacityReservation `json:"capacityReservations,omitempty"`
+	// Conditions are SubnetsReady, SecurityGroupsReady, AMIsReady, CapacityReservationsReady
+	// (where the class selects any) and, for all of them, Ready.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -148,11 +152,34 @@ type AMI struct {
 	Architecture string `json:"architecture"`
 }
 
+// CapacityReservation is a resolved capacity reservation.
+type CapacityReservation struct {
+	ID           string `json:"id"`
+	InstanceType string `json:"instanceType"`
+	Zone         string `json:"zone"`
+	// Type is default or capacity-block.
+	Type                  string `json:"type"`
+	InstanceMatchCriteria string `json:"instanceMatchCriteria,omitempty"`
+	OwnerID               string `json:"ownerID,omitempty"`
+	// Total instances, and how many of them are not in use.
+	Total     int32 `json:"total"`
+	Available int32 `json:"available"`
+	// EndTime is when the reservation ends; nil where it does not by itself.
+	EndTime *metav1.Time `json:"endTime,omitempty"`
+}
+
+// Types of a CapacityReservation.
+const (
+	ReservationTypeDefault       = "default"
+	ReservationTypeCapacityBlock = "capacity-block"
+)
+
 // Condition types of an EC2NodeClass besides Ready.
 const (
 	ConditionSubnetsReady        = "SubnetsReady"
 	ConditionSecurityGroupsReady = "SecurityGroupsReady"
 	ConditionAMIsReady           = "AMIsReady"
+	ConditionReservationsReady   = "CapacityReservationsReady"
 )
 
 // EC2NodeClassList is a list of EC2NodeClasses.

@@ -72,14 +72,21 @@ type SecurityGroupSelectorTerm struct {
 	Name string `json:"name,omitempty"`
 }
 
-// CapacityReservationSelectorTerm selects capacity reservations; the terms are ORed.
+// CapacityReservationSelectorTerm selects capacity reservations by id, or by tags, match
+// criteria and owner together; the terms are ORed.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.id) || !(has(self.tags) || has(self.ownerID) || has(self.instanceMatchCriteria))",message="capacityReservationSelectorTerms: a term with an id must have nothing else"
+// +kubebuilder:validation:XValidation:rule="has(self.id) || has(self.tags) || has(self.instanceMatchCriteria)",message="capacityReservationSelectorTerms: a term must have id, tags or instanceMatchCriteria"
 type CapacityReservationSelectorTerm struct {
-	// Tags of the reservation.
+	// Tags the reservation must all have; the value * stands for any.
 	//
+	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=20
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k != '' && self[k] != '')",message="tags: a key and its value must not be empty; use * for any value"
 	Tags map[string]string `json:"tags,omitempty"`
 	// ID of the reservation.
 	//
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^cr-[0-9a-z]+$`
 	ID string `json:"id,omitempty"`
 	// OwnerID is the account that owns the reservation.

@@ -4,6 +4,7 @@ package v1alpha1
 const (
 	LabelNodePool         = Group + "/nodepool"
 	LabelCapacityType     = Group + "/capacity-type"
+	LabelReservationID    = Group + "/capacity-reservation-id" // of reserved nodes only
 	LabelInstanceCategory = Group + "/instance-category"
 	LabelInstanceFamily   = Group + "/instance-family"
 	LabelInstanceGen      = Group + "/instance-generation"

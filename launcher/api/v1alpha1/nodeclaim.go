@@ -119,7 +119,10 @@ type NodeClaimStatus struct {
 	InstanceType string `json:"instanceType,omitempty"`
 	Zone         string `json:"zone,omitempty"`
 	CapacityType string `json:"capacityType,omitempty"`
-	// Price in US dollars per hour.
+	// ReservationID is the capacity reservation that a reserved instance was launched into. It
+	// stays when the reservation ends: the node then runs on as an on-demand one.
+	ReservationID string `json:"reservationID,omitempty"`
+	// Price in US dollars per hour; of reserved capacity, its on-demand price.
 	Price *resource.Quantity `json:"price,omitempty"`
 	// PricePerHour is Price for people to read, such as $0.0416. See SyncColumns.
 	PricePerHour string `json:"pricePerHour,omitempty"`

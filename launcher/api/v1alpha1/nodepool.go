@@ -101,7 +101,8 @@ type NodeTemplateSpec struct {
 	NodeClassRef *NodeClassReference `json:"nodeClassRef,omitempty"`
 	// Requirements the nodes' labels must all satisfy. Where they do not name
 	// kubernetes.io/arch, kubernetes.io/os or slipway.dev/capacity-type, the nodes
-	// are amd64, linux and on-demand.
+	// are amd64, linux and on-demand: the capacity reservations of the class are used only
+	// where the requirements allow slipway.dev/capacity-type reserved.
 	//
 	// +kubebuilder:validation:MaxItems=64
 	Requirements []Requirement `json:"requirements,omitempty"`

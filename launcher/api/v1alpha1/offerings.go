@@ -20,6 +20,10 @@ import (
 type OfferingGroup struct {
 	// +kubebuilder:validation:Enum=on-demand;spot;reserved
 	CapacityType string `json:"capacityType"`
+	// ReservationID is the capacity reservation to launch into, where the capacity type is reserved.
+	//
+	// +kubebuilder:validation:MaxLength=64
+	ReservationID string `json:"reservationID,omitempty"`
 	// Zones, by name.
 	//
 	// +kubebuilder:validation:MinItems=1
@@ -53,18 +57,20 @@ const (
 // +kubebuilder:object:generate=false
 type AcceptedOffering struct {
 	InstanceType, Zone, CapacityType string
-	// Price in US dollars per hour when the claim was planned.
+	ReservationID                    string // where the capacity type is reserved
+	// Price in US dollars per hour when the claim was planned; of reserved capacity, which
+	// is paid for whether it is used or not, its on-demand price.
 	Price resource.Quantity
 }
 
 // GroupOfferings puts offerings into the form that a claim has them in: groups and types in
-// the order of their lowest prices. Of an offering that is given twice the lower price counts.
+// the order of Accepted. Of an offering that is given twice the lower price counts.
 func GroupOfferings(offerings ...AcceptedOffering) []OfferingGroup {
-	type sold struct{ instanceType, capacityType string }
+	type sold struct{ instanceType, capacityType, reservationID string }
 	prices := map[sold]map[string]int64{} // by zone
 	var order []sold
 	for _, o := range cheapestFirst(slices.Clone(offerings)) {
-		k := sold{o.InstanceType, o.CapacityType}
+		k := sold{o.InstanceType, o.CapacityType, o.ReservationID}
 		if prices[k] == nil {
 			prices[k] = map[string]int64{}
 			order = append(order, k)
@@ -77,11 +83,11 @@ func GroupOfferings(offerings ...AcceptedOffering) []OfferingGroup {
 	for _, k := range order {
 		zones := slices.Sorted(maps.Keys(prices[k]))
 		i := slices.IndexFunc(groups, func(g OfferingGroup) bool {
-			return g.CapacityType == k.capacityType && slices.Equal(g.Zones, zones)
+			return g.CapacityType == k.capacityType && g.ReservationID == k.reservationID && slices.Equal(g.Zones, zones)
 		})
 		if i < 0 {
 			i = len(groups)
-			groups = append(groups, OfferingGroup{CapacityType: k.capacityType, Zones: zones})
+			groups = append(groups, OfferingGroup{CapacityType: k.capacityType, ReservationID: k.reservationID, Zones: zones})
 		}
 		groups[i].Types = append(groups[i].Types, k.instanceType)
 		for _, z := range zones {
@@ -112,10 +118,13 @@ func (g *OfferingGroup) offering(t, zone int) AcceptedOffering {
 	if len(g.PriceMicros) > len(g.Types) {
 		micros = g.PriceMicros[t*len(g.Zones)+zone]
 	}
-	return AcceptedOffering{g.Types[t], g.Zones[zone], g.CapacityType, *resource.NewScaledQuantity(micros, resource.Micro)}
+	return AcceptedOffering{
+		InstanceType: g.Types[t], Zone: g.Zones[zone], CapacityType: g.CapacityType, ReservationID: g.ReservationID,
+		Price: *resource.NewScaledQuantity(micros, resource.Micro),
+	}
 }
 
-// Accepted lists the claim's offerings, cheapest first.
+// Accepted lists the claim's offerings, reserved ones first, then cheapest first.
 func (s *NodeClaimSpec) Accepted() []AcceptedOffering {
 	var all []AcceptedOffering
 	for i := range s.Offerings {
@@ -158,6 +167,14 @@ func (s *NodeClaimSpec) PriceOf(instanceType, zone, capacityType string) (resour
 }
 
 func cheapestFirst(offerings []AcceptedOffering) []AcceptedOffering {
-	slices.SortStableFunc(offerings, func(a, b AcceptedOffering) int { return a.Price.Cmp(b.Price) })
+	slices.SortStableFunc(offerings, func(a, b AcceptedOffering) int {
+		if x, y := a.CapacityType == CapacityTypeReserved, b.CapacityType == CapacityTypeReserved; x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return a.Price.Cmp(b.Price)
+	})
 	return offerings
 }

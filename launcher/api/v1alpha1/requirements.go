@@ -24,7 +24,7 @@ func WellKnownRequirementKeys() []string {
 	return []string{
 		corev1.LabelArchStable, corev1.LabelOSStable,
 		corev1.LabelTopologyZone, corev1.LabelTopologyRegion, corev1.LabelInstanceTypeStable,
-		LabelCapacityType, LabelInstanceCategory, LabelInstanceFamily, LabelInstanceGen,
+		LabelCapacityType, LabelReservationID, LabelInstanceCategory, LabelInstanceFamily, LabelInstanceGen,
 		LabelInstanceSize, LabelInstanceCPU, LabelInstanceMemory, LabelInstanceGPUName,
 		LabelInstanceGPUCount, LabelInstanceLocalGB, LabelHypervisor,
 	}

@@ -105,14 +105,13 @@ kubelet:
 		})
 	}
 	for field, value := range map[string]string{
-		"role":                             "r",
-		"userData":                         "'#!/bin/sh'",
-		"instanceStorePolicy":              "RAID0",
-		"capacityReservationSelectorTerms": "[{id: cr-0}]",
-		"detailedMonitoring":               "true",
-		"associatePublicIPAddress":         "false",
-		"ipPrefixCount":                    "1",
-		"context":                          "c",
+		"role":                     "r",
+		"userData":                 "'#!/bin/sh'",
+		"instanceStorePolicy":      "RAID0",
+		"detailedMonitoring":       "true",
+		"associatePublicIPAddress": "false",
+		"ipPrefixCount":            "1",
+		"context":                  "c",
 	} {
 		cases = append(cases, validationCase{
 			name: "unsupported/" + field,

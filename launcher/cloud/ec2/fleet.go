@@ -23,10 +23,11 @@ const maxOverrides = 300
 // fleet is what one claim asks CreateFleet for.
 type fleet struct {
 	capacityType string
-	groups       []overrideGroup   // one per image
-	pools        []offering.Key    // all that are asked for
-	imageOf      map[string]string // by instance type
-	zoneOf       map[string]string // by subnet
+	reservation  *v1alpha1.CapacityReservation // where that is reserved
+	groups       []overrideGroup               // one per image
+	pools        []offering.Key                // all that are asked for
+	imageOf      map[string]string             // by instance type
+	zoneOf       map[string]string             // by subnet
 	wanted       map[offering.Key]struct{}
 }
 
@@ -35,8 +36,8 @@ type overrideGroup struct {
 	overrides []types.FleetLaunchTemplateOverridesRequest
 }
 
-// planFleet chooses the capacity type of the cheapest offering and pairs the claim's
-// offerings of that type with images and subnets, cheapest first.
+// planFleet chooses the capacity type of the first offering, and its reservation where it is
+// reserved, and pairs the claim's offerings of that kind with images and subnets, cheapest first.
 func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet, error) {
 	offerings := claim.Spec.Accepted()
 	f := fleet{
@@ -45,16 +46,22 @@ func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet,
 		zoneOf:       map[string]string{},
 		wanted:       map[offering.Key]struct{}{},
 	}
-	if ct := f.capacityType; ct != v1alpha1.CapacityTypeOnDemand && ct != v1alpha1.CapacityTypeSpot {
-		return f, fmt.Errorf("%w: capacity type %q is not supported", cloud.ErrInvalid, ct)
+	switch f.capacityType {
+	case v1alpha1.CapacityTypeOnDemand, v1alpha1.CapacityTypeSpot:
+	case v1alpha1.CapacityTypeReserved:
+		if err := f.reserve(offerings[0], r); err != nil {
+			return f, err
+		}
+	default:
+		return f, fmt.Errorf("%w: capacity type %q is not supported", cloud.ErrInvalid, f.capacityType)
 	}
 	for _, s := range r.subnets {
 		f.zoneOf[s.ID] = s.Zone
 	}
 	var left []string // out, and why
 	for _, o := range offerings {
-		key := offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType}
-		if _, twice := f.wanted[key]; twice || o.CapacityType != f.capacityType || len(f.pools) == maxOverrides {
+		key := offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ReservationID: o.ReservationID}
+		if _, twice := f.wanted[key]; twice || o.CapacityType != f.capacityType || o.ReservationID != offerings[0].ReservationID || len(f.pools) == maxOverrides {
 			continue
 		}
 		t, known := table[o.InstanceType]
@@ -77,6 +84,19 @@ func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet,
 	return f, nil
 }
 
+// reserve finds the offering's reservation. One that is no longer active has no capacity.
+func (f *fleet) reserve(o v1alpha1.AcceptedOffering, r resolution) error {
+	i := slices.IndexFunc(r.reservations, func(c v1alpha1.CapacityReservation) bool { return c.ID == o.ReservationID })
+	if i < 0 {
+		key := offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ReservationID: o.ReservationID}
+		return &cloud.CapacityError{
+			Offerings: []offering.Key{key}, Err: fmt.Errorf("capacity reservation %s is not active or not selected by the class", o.ReservationID),
+		}
+	}
+	f.reservation = &r.reservations[i]
+	return nil
+}
+
 func (f *fleet) add(key offering.Key, img image, subnetID string) {
 	f.wanted[key] = struct{}{}
 	f.pools = append(f.pools, key)
@@ -90,6 +110,27 @@ func (f *fleet) add(key offering.Key, img image, subnetID string) {
 		InstanceType: types.InstanceType(key.InstanceType),
 		SubnetId:     aws.String(subnetID),
 	})
+}
+
+// reservationID is empty where the capacity type is not reserved.
+func (f fleet) reservationID() string {
+	if f.reservation == nil {
+		return ""
+	}
+	return f.reservation.ID
+}
+
+// market is what CreateFleet calls the capacity type. Instances that target a reservation
+// by their launch template are on-demand ones, save in a capacity block.
+func (f fleet) market() types.DefaultTargetCapacityType {
+	switch {
+	case f.capacityType == v1alpha1.CapacityTypeSpot:
+		return types.DefaultTargetCapacityTypeSpot
+	case f.reservation != nil && f.reservation.Type == v1alpha1.ReservationTypeCapacityBlock:
+		return types.DefaultTargetCapacityTypeCapacityBlock
+	default:
+		return types.DefaultTargetCapacityTypeOnDemand
+	}
 }
 
 // roomiest returns the zone's subnet with the most free addresses. A fleet takes one
@@ -148,7 +189,7 @@ func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
 		}
 	}
 	r.unavailable = sortedUnique(r.unavailable, func(k offering.Key) string {
-		return k.InstanceType + " " + k.Zone + " " + k.CapacityType
+		return k.InstanceType + " " + k.Zone + " " + k.CapacityType + " " + k.ReservationID
 	})
 	if r.instanceID == "" {
 		r.err = worst(lacking, r.unavailable, other)

@@ -89,7 +89,7 @@ func TestPlanFleet(t *testing.T) {
 			want: map[string][]string{"ami-amd": {"m5.large subnet-a2"}},
 		},
 		{name: "nothing can be bought", offerings: []v1alpha1.AcceptedOffering{accept("m5.large", "c", "on-demand", "0.03")}, err: true},
-		{name: "reserved", offerings: []v1alpha1.AcceptedOffering{accept("m5.large", "a", "reserved", "0")}, err: true},
+		{name: "unknown capacity type", offerings: []v1alpha1.AcceptedOffering{accept("m5.large", "a", "barter", "0.1")}, err: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, err := planFleet(claimFor(tt.offerings...), testResolution, testTable)

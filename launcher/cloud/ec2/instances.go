@@ -117,14 +117,22 @@ func instanceOf(i types.Instance) cloud.Instance {
 	if i.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
 		capacityType = v1alpha1.CapacityTypeSpot
 	}
+	reservation := ""
+	if s := i.CapacityReservationSpecification; s != nil && s.CapacityReservationTarget != nil {
+		reservation = aws.ToString(s.CapacityReservationTarget.CapacityReservationId)
+	}
+	if reservation != "" { // others may be in an open reservation by chance
+		capacityType = v1alpha1.CapacityTypeReserved
+	}
 	return cloud.Instance{
 		ID: id, ProviderID: providerID(zone, id), NodeName: id,
 		Type: string(i.InstanceType), Zone: zone, CapacityType: capacityType,
-		ImageID:     aws.ToString(i.ImageId),
-		ClaimName:   tagOf(i.Tags, v1alpha1.TagNodeClaim),
-		ClaimUID:    tagOf(i.Tags, v1alpha1.TagClaimUID),
-		LaunchTime:  aws.ToTime(i.LaunchTime),
-		Terminating: stateOf(i) == types.InstanceStateNameShuttingDown,
+		ReservationID: reservation,
+		ImageID:       aws.ToString(i.ImageId),
+		ClaimName:     tagOf(i.Tags, v1alpha1.TagNodeClaim),
+		ClaimUID:      tagOf(i.Tags, v1alpha1.TagClaimUID),
+		LaunchTime:    aws.ToTime(i.LaunchTime),
+		Terminating:   stateOf(i) == types.InstanceStateNameShuttingDown,
 	}
 }
 

@@ -97,7 +97,7 @@ func (p *Provider) createFleet(
 	ctx context.Context, claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, r resolution, f fleet,
 ) (*ec2.CreateFleetOutput, error) {
 	taints := append(slices.Clip(claim.Spec.Taints), claim.Spec.StartupTaints...)
-	boot, err := userData(p.cfg.Cluster, spec.Kubelet, nodeLabels(claim, f.capacityType), taints)
+	boot, err := userData(p.cfg.Cluster, spec.Kubelet, nodeLabels(claim, f), taints)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (p *Provider) createFleet(
 		ClientToken: aws.String(string(claim.UID)),
 		TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{
 			TotalTargetCapacity:       aws.Int32(1),
-			DefaultTargetCapacityType: types.DefaultTargetCapacityType(f.capacityType),
+			DefaultTargetCapacityType: f.market(),
 		},
 		TagSpecifications: []types.TagSpecification{
 			{ResourceType: types.ResourceTypeFleet, Tags: tags},
@@ -118,13 +118,13 @@ func (p *Provider) createFleet(
 	}
 	if f.capacityType == v1alpha1.CapacityTypeSpot {
 		input.SpotOptions = &types.SpotOptionsRequest{AllocationStrategy: types.SpotAllocationStrategyPriceCapacityOptimized}
-	} else {
+	} else if f.market() == types.DefaultTargetCapacityTypeOnDemand {
 		input.OnDemandOptions = &types.OnDemandOptionsRequest{AllocationStrategy: types.FleetOnDemandAllocationStrategyLowestPrice}
 	}
 	for again := false; ; again = true {
 		input.LaunchTemplateConfigs = nil
 		for _, g := range f.groups {
-			name, err := p.ensureTemplate(ctx, p.templateFor(spec, r, g.image, boot))
+			name, err := p.ensureTemplate(ctx, p.templateFor(spec, r, g.image, boot, f.reservation))
 			if err != nil {
 				return nil, err
 			}
@@ -150,11 +150,12 @@ func (p *Provider) bought(claim *v1alpha1.NodeClaim, f fleet, r fleetResult) clo
 	return cloud.Instance{
 		ID: r.instanceID, ProviderID: providerID(r.zone, r.instanceID), NodeName: r.instanceID,
 		Type: r.instanceType, Zone: r.zone, CapacityType: f.capacityType,
-		ImageID:     f.imageOf[r.instanceType],
-		ClaimName:   claim.Name,
-		ClaimUID:    string(claim.UID),
-		LaunchTime:  p.cfg.Clock.Now(),
-		Unavailable: r.unavailable,
+		ReservationID: f.reservationID(),
+		ImageID:       f.imageOf[r.instanceType],
+		ClaimName:     claim.Name,
+		ClaimUID:      string(claim.UID),
+		LaunchTime:    p.cfg.Clock.Now(),
+		Unavailable:   r.unavailable,
 	}
 }
 

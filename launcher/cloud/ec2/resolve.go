@@ -28,6 +28,9 @@ type resolution struct {
 	subnets []subnet // by zone, then id
 	groups  []v1alpha1.SecurityGroup
 	images  []image
+	// reservations are active ones, by id.
+	reservations []v1alpha1.CapacityReservation
+	selects      bool // whether the class selects reservations
 	// problems are what keeps the class from being used, by condition; nothing is
 	// wrong with AWS, somebody has to act.
 	problems map[string]error
@@ -81,7 +84,7 @@ func (p *Provider) usable(ctx context.Context, class *v1alpha1.EC2NodeClass, max
 
 // resolutionKey is equal for classes that resolve to the same.
 func resolutionKey(spec v1alpha1.EC2NodeClassSpec) string {
-	key, err := json.Marshal([]any{spec.AMISelectorTerms, spec.SubnetSelectorTerms, spec.SecurityGroupSelectorTerms})
+	key, err := json.Marshal([]any{spec.AMISelectorTerms, spec.SubnetSelectorTerms, spec.SecurityGroupSelectorTerms, spec.CapacityReservationSelectorTerms})
 	if err != nil {
 		panic(fmt.Sprintf("selector terms do not marshal: %v", err)) // strings and maps of strings do
 	}
@@ -105,7 +108,7 @@ func nameOf(class *v1alpha1.EC2NodeClass) string {
 // resolve asks AWS. It fails when AWS does; what only the user can mend becomes one of
 // the resolution's problems.
 func (p *Provider) resolve(ctx context.Context, spec v1alpha1.EC2NodeClassSpec) (resolution, error) {
-	r := resolution{problems: map[string]error{}}
+	r := resolution{problems: map[string]error{}, selects: len(spec.CapacityReservationSelectorTerms) > 0}
 	var err error
 	for _, part := range []struct {
 		condition string
@@ -114,6 +117,10 @@ func (p *Provider) resolve(ctx context.Context, spec v1alpha1.EC2NodeClassSpec) 
 		{v1alpha1.ConditionSubnetsReady, func() error { r.subnets, err = p.findSubnets(ctx, spec.SubnetSelectorTerms); return err }},
 		{v1alpha1.ConditionSecurityGroupsReady, func() error { r.groups, err = p.findGroups(ctx, spec.SecurityGroupSelectorTerms); return err }},
 		{v1alpha1.ConditionAMIsReady, func() error { r.images, err = p.findImages(ctx, spec.AMISelectorTerms); return err }},
+		{v1alpha1.ConditionReservationsReady, func() error {
+			r.reservations, err = p.findReservations(ctx, spec.CapacityReservationSelectorTerms)
+			return err
+		}},
 	} {
 		switch err := part.find(); {
 		case err == nil:
@@ -236,10 +243,11 @@ func (r resolution) err() error {
 
 var resolveConditions = [...]string{
 	v1alpha1.ConditionSubnetsReady, v1alpha1.ConditionSecurityGroupsReady, v1alpha1.ConditionAMIsReady,
+	v1alpha1.ConditionReservationsReady,
 }
 
 func (r resolution) status() v1alpha1.EC2NodeClassStatus {
-	status := v1alpha1.EC2NodeClassStatus{SecurityGroups: r.groups}
+	status := v1alpha1.EC2NodeClassStatus{SecurityGroups: r.groups, CapacityReservations: r.reservations}
 	for _, s := range r.subnets {
 		status.Subnets = append(status.Subnets, s.Subnet)
 	}
@@ -248,10 +256,15 @@ func (r resolution) status() v1alpha1.EC2NodeClassStatus {
 	}
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Resolved"}
 	for _, name := range resolveConditions {
+		if name == v1alpha1.ConditionReservationsReady && !r.selects {
+			continue
+		}
 		c := metav1.Condition{Type: name, Status: metav1.ConditionTrue, Reason: "Resolved"}
 		if err := r.problems[name]; err != nil {
 			c.Status, c.Reason, c.Message = metav1.ConditionFalse, reasonOf(err), err.Error()
 			ready.Status, ready.Reason, ready.Message = c.Status, c.Reason, c.Message
+		} else if name == v1alpha1.ConditionReservationsReady && len(r.reservations) == 0 {
+			c.Reason, c.Message = "NoneActive", "no active capacity reservation matches spec.capacityReservationSelectorTerms; nodes are launched without"
 		}
 		status.Conditions = append(status.Conditions, c)
 	}

@@ -24,8 +24,11 @@ type template struct {
 	Tags map[string]string
 }
 
-// templateFor says how instances of the class look when started from the image.
-func (p *Provider) templateFor(spec v1alpha1.EC2NodeClassSpec, r resolution, img image, userData string) template {
+// templateFor says how instances of the class look when started from the image, in a
+// capacity reservation if there is one.
+func (p *Provider) templateFor(
+	spec v1alpha1.EC2NodeClassSpec, r resolution, img image, userData string, in *v1alpha1.CapacityReservation,
+) template {
 	data := types.RequestLaunchTemplateData{
 		ImageId:             aws.String(img.id),
 		UserData:            aws.String(base64.StdEncoding.EncodeToString([]byte(userData))),
@@ -39,6 +42,7 @@ func (p *Provider) templateFor(spec v1alpha1.EC2NodeClassSpec, r resolution, img
 	for _, g := range r.groups {
 		data.SecurityGroupIds = append(data.SecurityGroupIds, g.ID)
 	}
+	target(&data, spec, in)
 	return template{Data: data, Tags: p.commonTags(spec)}
 }
 

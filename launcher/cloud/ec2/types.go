@@ -59,7 +59,7 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 		if !ok {
 			continue
 		}
-		offerings := offeringsOf(t, zones, price)
+		offerings := append(offeringsOf(t, zones, price), p.reservedOf(t, r, price)...)
 		if len(offerings) == 0 {
 			continue
 		}

@@ -96,7 +96,7 @@ func userData(c Cluster, kubelet *v1alpha1.KubeletConfiguration, labels map[stri
 // nodeLabels are the labels the kubelet registers with: the claim's, its pool, and how
 // the node is paid for. The kubelet refuses to start with labels in Kubernetes' own
 // namespaces that it does not know; those are left to whoever sees the node register.
-func nodeLabels(claim *v1alpha1.NodeClaim, capacityType string) map[string]string {
+func nodeLabels(claim *v1alpha1.NodeClaim, f fleet) map[string]string {
 	labels := map[string]string{}
 	for key, value := range claim.Spec.Labels {
 		if !isKubernetesLabel(key) || kubeletapis.IsKubeletLabel(key) {
@@ -104,7 +104,10 @@ func nodeLabels(claim *v1alpha1.NodeClaim, capacityType string) map[string]strin
 		}
 	}
 	labels[v1alpha1.LabelNodePool] = claim.Spec.NodePool
-	labels[v1alpha1.LabelCapacityType] = capacityType
+	labels[v1alpha1.LabelCapacityType] = f.capacityType
+	if id := f.reservationID(); id != "" {
+		labels[v1alpha1.LabelReservationID] = id
+	}
 	return labels
 }
 

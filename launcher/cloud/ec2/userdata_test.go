@@ -53,7 +53,7 @@ func TestUserDataGolden(t *testing.T) {
 		{"userdata-kubelet.golden", everyKubeletSetting()},
 	} {
 		t.Run(tt.golden, func(t *testing.T) {
-			got, err := userData(testCluster, tt.kubelet, nodeLabels(claim, v1alpha1.CapacityTypeSpot), taints)
+			got, err := userData(testCluster, tt.kubelet, nodeLabels(claim, fleet{capacityType: v1alpha1.CapacityTypeSpot}), taints)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -57,10 +57,10 @@ func Plan(ctx context.Context, in Input) (*fit.Plan, error) {
 }
 
 func (in *Input) fitInput() fit.Input {
-	limits := newLimits(in.Pools)
+	limits, slots := newLimits(in.Pools), map[string]int{}
 	out := fit.Input{
 		Pods: in.Workload.Waiting, Open: sets.New[string](), DaemonSets: in.Objects.DaemonSets,
-		Budget: offering.Budget{Limits: limits, Offers: in.Offers}, Variety: map[string]fit.Variety{},
+		Budget: offering.Budget{Limits: limits, Offers: in.Offers, Slots: slots}, Variety: map[string]fit.Variety{},
 		Alternatives: alternatives, Improve: improve,
 	}
 	for _, p := range in.Pools {
@@ -90,7 +90,11 @@ func (in *Input) fitInput() fit.Input {
 	}
 	out.Features = cluster.DeclaredFeatures(byName)
 	for _, o := range in.Offers {
-		out.Templates = append(out.Templates, fit.Template{Node: o.Node, Price: o.Price, Tier: o.Pool.Spec.Weight, Pool: o.Pool.Name})
+		limit := 0
+		if r := o.Reservation; r != nil {
+			limit, slots[r.ID] = r.Available, r.Available
+		}
+		out.Templates = append(out.Templates, fit.Template{Node: o.Node, Price: o.Cost(), Tier: o.Pool.Spec.Weight, Pool: o.Pool.Name, Limit: limit})
 	}
 	return out
 }
