@@ -66,6 +66,34 @@ func TestRegistrationIgnoresStranger(t *testing.T) {
 	}
 }
 
+// TestNodeRemovedByForce: a claim whose Node was removed past its finalizer ends, so that its
+// instance does not run for nobody; a cache that is only behind ends nothing.
+func TestNodeRemovedByForce(t *testing.T) {
+	for _, ready := range []corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionFalse} {
+		t.Run("ready "+string(ready), func(t *testing.T) {
+			w := newWorld(t, newClaim(launched), newNode(func(n *corev1.Node) { n.Status.Conditions[0].Status = ready }))
+			w.reconcile(w.join, "a")
+			node := w.node("node-a")
+			node.Finalizers = nil
+			if err := w.client.Update(t.Context(), node); err != nil {
+				t.Fatal(err)
+			}
+			w.delete(node)
+			behind := newWorld(t, newNode(nil))
+			w.join.direct = behind.client
+			w.reconcile(w.join, "a")
+			if w.claim().DeletionTimestamp != nil {
+				t.Fatal("claim deleted although the API server has its node")
+			}
+			w.join.direct = w.client
+			w.reconcile(w.join, "a")
+			if w.claim().DeletionTimestamp == nil || w.events.count("NodeClaim NodeGone") != 1 {
+				t.Errorf("claim %v, events %v", w.claim(), w.events.events)
+			}
+		})
+	}
+}
+
 func TestInitialization(t *testing.T) {
 	startup := corev1.Taint{Key: "cni", Effect: corev1.TaintEffectNoExecute}
 	for _, tt := range []struct {

@@ -47,20 +47,20 @@ func (j *joiner) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 	if claim.DeletionTimestamp != nil || !isTrue(claim, v1alpha1.ConditionLaunched) {
 		return reconcile.Result{}, nil
 	}
-	if isTrue(claim, v1alpha1.ConditionInitialized) && j.taught.knows(claim) {
-		return reconcile.Result{}, nil
-	}
 	node, err := cluster.NodeByProviderID(ctx, j.client, claim.Status.ProviderID)
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
-	if isTrue(claim, v1alpha1.ConditionInitialized) {
+	switch {
+	case node == nil && isTrue(claim, v1alpha1.ConditionRegistered):
+		return reconcile.Result{}, j.lost(ctx, claim)
+	case node == nil:
+		return j.await(ctx, claim)
+	case !isTrue(claim, v1alpha1.ConditionInitialized):
+		return reconcile.Result{}, j.join(ctx, claim, node)
+	default:
 		return reconcile.Result{}, j.teach(ctx, claim, node)
 	}
-	if node == nil {
-		return j.await(ctx, claim)
-	}
-	return reconcile.Result{}, j.join(ctx, claim, node)
 }
 
 // join registers the node if it is not, and initializes it as far as it is ready.
@@ -106,9 +106,6 @@ func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *core
 // await gives the node of a launched claim its time to register, and ends the claim
 // when that is over.
 func (j *joiner) await(ctx context.Context, claim *v1alpha1.NodeClaim) (reconcile.Result, error) {
-	if isTrue(claim, v1alpha1.ConditionRegistered) {
-		return reconcile.Result{}, nil // the Node was removed by force; the garbage collector sees to it
-	}
 	launched := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched)
 	if left := launched.LastTransitionTime.Add(j.timeout).Sub(j.clock.Now()); left > 0 {
 		return reconcile.Result{RequeueAfter: left}, nil
@@ -128,6 +125,22 @@ func (j *joiner) await(ctx context.Context, claim *v1alpha1.NodeClaim) (reconcil
 		j.recorder.Eventf(claim, nil, corev1.EventTypeWarning, reasonRegistrationTimeout, "Register", "%s", message)
 	}
 	return reconcile.Result{}, j.delete(ctx, claim)
+}
+
+// lost ends a claim whose Node was removed although its finalizer says not to: a kubelet
+// registers once, so its instance would run for nobody. The cache may just be behind, so the
+// API server is asked.
+func (j *joiner) lost(ctx context.Context, claim *v1alpha1.NodeClaim) error {
+	err := j.direct.Get(ctx, client.ObjectKey{Name: claim.Status.NodeName}, &corev1.Node{})
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("nodeclaim %s: get node %s: %w", claim.Name, claim.Status.NodeName, err)
+	}
+	log.FromContext(ctx).Info("node removed by force, deleting its claim", "node", claim.Status.NodeName, "instance", claim.Status.InstanceID)
+	j.recorder.Eventf(claim, nil, corev1.EventTypeWarning, reasonNodeGone, "Register", "node %s was removed by force", claim.Status.NodeName)
+	return j.delete(ctx, claim)
 }
 
 // whyUnregistered says what is known about a node that did not register.

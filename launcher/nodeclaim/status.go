@@ -33,6 +33,8 @@ const (
 	reasonRegistered          = "Registered"
 	reasonRegistrationTimeout = v1alpha1.ReasonRegistrationTimeout
 
+	reasonNodeGone = "NodeGone"
+
 	reasonInitialized   = "Initialized"
 	reasonNodeNotReady  = "NodeNotReady"
 	reasonStartupTaints = "StartupTaintsRemain"

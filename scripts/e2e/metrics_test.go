@@ -12,6 +12,31 @@ import (
 	"time"
 )
 
+// scrape reads a daemon's metrics as the administrator.
+func (w *world) scrape(url string) string {
+	w.t.Helper()
+	admin := w.Cluster.RESTConfig()
+	pair, err := tls.X509KeyPair(admin.CertData, admin.KeyData)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{
+		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13,
+		InsecureSkipVerify: true, // the scheduler makes up its serving certificate
+	}}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(url) //nolint:noctx // bounded by its timeout
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s: %s, %v", url, resp.Status, err)
+	}
+	return string(body)
+}
+
 // TestMetrics: every metric that the README documents is served by the daemon it names,
 // and none of ours is left out there.
 func TestMetrics(t *testing.T) {
@@ -26,34 +51,11 @@ func TestMetrics(t *testing.T) {
 	w.create(deployment("again", 1, "1")) // so that there is a node to count
 	w.bound("again", 1)
 
-	admin := w.Cluster.RESTConfig()
-	pair, err := tls.X509KeyPair(admin.CertData, admin.KeyData)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{
-		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13,
-		InsecureSkipVerify: true, // the scheduler makes up its serving certificate
-	}}
-	defer transport.CloseIdleConnections()
-	scrape := func(url string) string {
-		t.Helper()
-		resp, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(url) //nolint:noctx // bounded by its timeout
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close() //nolint:errcheck // read to its end
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s, %v", url, resp.Status, err)
-		}
-		return string(body)
-	}
 	readme, err := os.ReadFile(filepath.Join(repo, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := map[string]string{"launcher": scrape(w.LauncherMetrics), "scheduler": scrape(w.SchedulerMetrics)}
+	served := map[string]string{"launcher": w.scrape(w.LauncherMetrics), "scheduler": w.scrape(w.SchedulerMetrics)}
 	documented := map[string]bool{}
 	name := regexp.MustCompile("`(slipway_[a-z_]+)`")
 	for line := range strings.SplitSeq(string(readme), "\n") {

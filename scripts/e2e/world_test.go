@@ -50,9 +50,11 @@ func start(t *testing.T, change func(*stack.Config)) *world {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
-		for _, daemon := range []string{"slipway-launcher", "slipway-scheduler"} {
+		for _, daemon := range []string{"slipway-launcher", "slipway-scheduler", "slipway-launcher-standby", "slipway-scheduler-standby"} {
 			if log, err := os.ReadFile(s.Logs() + "/" + daemon + ".log"); err != nil {
-				t.Error(err)
+				if !strings.HasSuffix(daemon, "standby") {
+					t.Error(err)
+				}
 			} else if _, race, found := strings.Cut(string(log), "WARNING: DATA RACE"); found {
 				t.Errorf("%s has a data race:%s", daemon, race[:min(len(race), 4000)])
 			}
@@ -67,7 +69,7 @@ func start(t *testing.T, change func(*stack.Config)) *world {
 // logs returns the ends of the daemons' logs.
 func logs(dir string) string {
 	var out strings.Builder
-	for _, name := range []string{"slipway-launcher.log", "slipway-scheduler.log", "slipway-sim.log"} {
+	for _, name := range []string{"slipway-launcher.log", "slipway-launcher-standby.log", "slipway-scheduler.log", "slipway-scheduler-standby.log", "slipway-sim.log"} {
 		raw, err := os.ReadFile(dir + "/" + name)
 		if err != nil {
 			continue

@@ -49,6 +49,12 @@ func (k *Kubelets) runKubelet(ctx context.Context, i simec2.Instance, log *slog.
 	if err != nil {
 		return err
 	}
+	if k.cfg.Register != nil {
+		if node = k.cfg.Register(i, node); node == nil {
+			log.Info("kubelet registers nothing")
+			return nil
+		}
+	}
 	// From here on KWOK plays the node; it must know before the Node exists.
 	k.view.add(node.Name)
 	defer k.view.remove(node.Name)

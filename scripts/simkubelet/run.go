@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -35,6 +36,9 @@ type Config struct {
 	// StartDelay is the time from a running instance to its kubelet's first
 	// call; default 0.
 	StartDelay time.Duration
+	// Register, if set, decides what an instance registers in place of the Node it would
+	// have: a nil one never becomes a node. It is called concurrently.
+	Register func(simec2.Instance, *corev1.Node) *corev1.Node
 	// KubeletVersion is what nodes report; default v1.36.3.
 	KubeletVersion string
 	// Clock is the time for delays; default the real clock. Leases always run

@@ -24,20 +24,35 @@ const (
 )
 
 func (s *Stack) startLauncher(ctx context.Context) error {
-	kubeconfig, err := s.Cluster.Kubeconfig(devcluster.Launcher())
-	if err != nil {
+	return devcluster.OnFreePorts(3, func(at []string) (err error) {
+		s.GRPCAddress = at[0]
+		s.LauncherMetrics = "http://" + at[1] + "/metrics"
+		// The launcher's fit needs the scheduler's configuration, the scheduler the launcher's address.
+		if err := s.writeSchedulerConfig(); err != nil {
+			return err
+		}
+		s.Launcher, err = s.startLauncherAt(ctx, "slipway-launcher", at)
 		return err
-	}
-	return devcluster.OnFreePorts(3, func(at []string) error { return s.startLauncherAt(ctx, kubeconfig, at) })
+	})
 }
 
-// startLauncherAt starts it on the addresses of gRPC, metrics and health.
-func (s *Stack) startLauncherAt(ctx context.Context, kubeconfig string, ports []string) error {
-	s.GRPCAddress = ports[0]
-	s.LauncherMetrics = "http://" + ports[1] + "/metrics"
-	// The launcher's fit needs the scheduler's configuration, the scheduler the launcher's address.
-	if err := s.writeSchedulerConfig(); err != nil {
+// StandbyLauncher starts another launcher, and returns where it will serve once it leads.
+func (s *Stack) StandbyLauncher(ctx context.Context) (address string, err error) {
+	err = devcluster.OnFreePorts(3, func(at []string) error {
+		p, err := s.startLauncherAt(ctx, "slipway-launcher-standby", at)
+		if err == nil {
+			address, s.Standbys = at[0], append(s.Standbys, p)
+		}
 		return err
+	})
+	return address, err
+}
+
+// startLauncherAt starts one on the addresses of gRPC, metrics and health.
+func (s *Stack) startLauncherAt(ctx context.Context, name string, ports []string) (*devcluster.Process, error) {
+	kubeconfig, err := s.Cluster.Kubeconfig(devcluster.Launcher())
+	if err != nil {
+		return nil, err
 	}
 	cfg := launcherconfig.Config{
 		Cluster:             launcherconfig.Cluster{Name: s.clusterName(), ServiceCIDR: "10.100.0.0/16"},
@@ -57,14 +72,14 @@ func (s *Stack) startLauncherAt(ctx context.Context, kubeconfig string, ports []
 	}
 	raw, err := yaml.Marshal(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	file := filepath.Join(s.cfg.Dir, "launcher.yaml")
+	file := filepath.Join(s.cfg.Dir, name+".yaml")
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
-		return err
+		return nil, err
 	}
-	s.Launcher, err = devcluster.StartProcess(ctx, devcluster.ProcessConfig{
-		Name: "slipway-launcher", Path: filepath.Join(s.cfg.Bin, "slipway-launcher"),
+	return devcluster.StartProcess(ctx, devcluster.ProcessConfig{
+		Name: name, Path: filepath.Join(s.cfg.Bin, "slipway-launcher"),
 		Args: []string{"--config", file, "--kubeconfig", kubeconfig},
 		Env: []string{
 			"AWS_ENDPOINT_URL=" + s.Sim.URL(), "AWS_REGION=us-east-1",
@@ -72,22 +87,36 @@ func (s *Stack) startLauncherAt(ctx context.Context, kubeconfig string, ports []
 		},
 		LogDir: s.Logs(), Ready: devcluster.HTTPReady("http://"+ports[2]+"/healthz", nil), StartTimeout: startTimeout,
 	})
-	return err
 }
 
 func (s *Stack) startScheduler(ctx context.Context) error {
-	return devcluster.OnFreePorts(1, func(at []string) error { return s.startSchedulerAt(ctx, at[0]) })
+	return devcluster.OnFreePorts(1, func(at []string) (err error) {
+		s.SchedulerMetrics = "https://" + at[0] + "/metrics"
+		s.Scheduler, err = s.startSchedulerAt(ctx, "slipway-scheduler", at[0])
+		return err
+	})
 }
 
-func (s *Stack) startSchedulerAt(ctx context.Context, address string) error {
+// StandbyScheduler starts another scheduler, and returns the URL of its metrics.
+func (s *Stack) StandbyScheduler(ctx context.Context) (metrics string, err error) {
+	err = devcluster.OnFreePorts(1, func(at []string) error {
+		p, err := s.startSchedulerAt(ctx, "slipway-scheduler-standby", at[0])
+		if err == nil {
+			metrics, s.Standbys = "https://"+at[0]+"/metrics", append(s.Standbys, p)
+		}
+		return err
+	})
+	return metrics, err
+}
+
+func (s *Stack) startSchedulerAt(ctx context.Context, name, address string) (*devcluster.Process, error) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	kubeconfig := s.schedulerKubeconfig()
-	s.SchedulerMetrics = "https://" + address + "/metrics"
-	s.Scheduler, err = devcluster.StartProcess(ctx, devcluster.ProcessConfig{
-		Name: "slipway-scheduler", Path: filepath.Join(s.cfg.Bin, "slipway-scheduler"),
+	return devcluster.StartProcess(ctx, devcluster.ProcessConfig{
+		Name: name, Path: filepath.Join(s.cfg.Bin, "slipway-scheduler"),
 		Args: []string{
 			"--config", s.schedulerConfig(), "--bind-address", "127.0.0.1", "--secure-port", port,
 			"--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
@@ -96,7 +125,6 @@ func (s *Stack) startSchedulerAt(ctx context.Context, address string) error {
 		},
 		LogDir: s.Logs(), Ready: devcluster.HTTPReady("https://"+address+"/healthz", nil), StartTimeout: startTimeout,
 	})
-	return err
 }
 
 func (s *Stack) clusterName() string {
@@ -140,6 +168,10 @@ func (s *Stack) writeSchedulerConfig() error {
 			return err
 		}
 	}
+	address := s.GRPCAddress
+	if s.cfg.Via != nil {
+		address = s.cfg.Via(address)
+	}
 	profiles, _, err := unstructured.NestedSlice(object, "profiles")
 	if err != nil || len(profiles) == 0 {
 		return fmt.Errorf("shipped scheduler configuration: profiles: %w", err)
@@ -148,7 +180,7 @@ func (s *Stack) writeSchedulerConfig() error {
 		plugin := p.(map[string]any)
 		if plugin["name"] == "Slipway" {
 			plugin["args"] = map[string]any{
-				"launcherAddress": s.GRPCAddress,
+				"launcherAddress": address,
 				"tls":             map[string]any{"certFile": s.Certs.Client.Cert, "keyFile": s.Certs.Client.Key, "caFile": s.Certs.CAFile},
 			}
 		}

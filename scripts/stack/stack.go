@@ -34,8 +34,12 @@ type Config struct {
 	// Repo is the root of the checkout, for manifests; Bin holds the daemons.
 	Repo, Bin string
 	Sim       simec2.Config
-	// Launcher changes the launcher's configuration, if set.
+	// Launcher changes the launcher's configuration, if set, and Kubelets the kubelets'.
 	Launcher func(*launcherconfig.Config)
+	Kubelets func(*simkubelet.Config)
+	// Via, if set, is told where the launcher serves and returns where the scheduler is to
+	// look for it instead.
+	Via func(address string) string
 	// Say is told what is being started, if set.
 	Say func(string)
 }
@@ -45,6 +49,8 @@ type Stack struct {
 	Cluster             *devcluster.Cluster
 	Sim                 *simec2.Server
 	Launcher, Scheduler *devcluster.Process
+	// Standbys were started beside them; see StandbyLauncher and StandbyScheduler.
+	Standbys []*devcluster.Process
 	// Client is the administrator's.
 	Client client.Client
 	// Kubeconfig is the administrator's file.
@@ -92,7 +98,7 @@ func Start(ctx context.Context, cfg Config) (s *Stack, err error) {
 // Stop ends everything, the last started first. More than one call does no harm.
 func (s *Stack) Stop() (err error) {
 	s.stop.Do(func() {
-		for _, p := range []*devcluster.Process{s.Scheduler, s.Launcher} {
+		for _, p := range append(s.Standbys, s.Scheduler, s.Launcher) {
 			if p != nil {
 				err = errors.Join(err, p.Stop())
 			}
@@ -155,7 +161,11 @@ func (s *Stack) startSim(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	kubelets, err := simkubelet.New(simkubelet.Config{Cloud: s.Sim, Credentials: credentials, ClusterName: s.cfg.Sim.ClusterName, Logger: logger})
+	cfg := simkubelet.Config{Cloud: s.Sim, Credentials: credentials, ClusterName: s.cfg.Sim.ClusterName, Logger: logger}
+	if s.cfg.Kubelets != nil {
+		s.cfg.Kubelets(&cfg)
+	}
+	kubelets, err := simkubelet.New(cfg)
 	if err != nil {
 		return err
 	}
