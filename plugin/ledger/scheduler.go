@@ -74,25 +74,29 @@ func (l *Ledger) Describe(now time.Time, pod *Pod) Effects {
 	})
 }
 
-// BindingStarted records that the scheduler has chosen a node for the pod.
+// BindingStarted records that the scheduler has chosen a node for the pod, and stops the
+// clock of its TTL.
 func (l *Ledger) BindingStarted(now time.Time, uid types.UID) Effects {
 	return l.transact(now, func(t *transaction) {
 		if old, ok := t.pods[uid]; ok && !old.Binding {
 			e := *old
 			e.Binding = true
-			e.deadline = time.Time{}
+			t.arm(&e, e.deadline)
 			t.put(e, "")
 		}
 	})
 }
 
-// BindingFailed takes BindingStarted back.
+// BindingFailed takes BindingStarted back. The clock goes on where it was stopped: a pod
+// whose every binding fails must not keep its place for ever.
 func (l *Ledger) BindingFailed(now time.Time, uid types.UID) Effects {
 	return l.transact(now, func(t *transaction) {
 		if old, ok := t.pods[uid]; ok && old.Binding {
 			e := *old
 			e.Binding = false
-			t.rearm(&e)
+			if e.left > 0 {
+				t.arm(&e, t.now.Add(e.left))
+			}
 			t.put(e, "")
 		}
 	})

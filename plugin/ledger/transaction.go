@@ -101,42 +101,45 @@ func (t *transaction) settle(e *entry) {
 		return
 	}
 	able := t.nodes[e.Node].admits(e.Pod, e.initialized)
+	// A node that comes and goes must not keep its pods for ever.
+	last := e.launchedAt.Add(t.cfg.TTL.Launched + t.cfg.TTL.Ready)
 	switch {
 	case able && e.State == Launched:
 		e.State, e.ReadyAt, e.Reason = Ready, t.now, ""
-		t.arm(e, t.now.Add(t.cfg.TTL.Ready))
+		t.arm(e, earlier(last, t.now.Add(t.cfg.TTL.Ready)))
 	case !able && e.State == Ready:
-		// A node that comes and goes must not keep its pods for ever.
 		e.State, e.ReadyAt = Launched, time.Time{}
-		t.arm(e, later(e.launchedAt.Add(t.cfg.TTL.Launched), t.now.Add(t.cfg.TTL.Ready)))
+		t.arm(e, earlier(last, later(e.launchedAt.Add(t.cfg.TTL.Launched), t.now.Add(t.cfg.TTL.Ready))))
 	}
 }
 
-// arm sets the deadline, unless the pod is being bound.
+// arm sets the deadline. While the pod is being bound it is what will be left of the TTL.
 func (t *transaction) arm(e *entry, deadline time.Time) {
-	if e.Binding {
-		deadline = time.Time{}
+	e.deadline, e.left = deadline, 0
+	if e.Binding && !deadline.IsZero() {
+		e.deadline, e.left = time.Time{}, max(deadline.Sub(t.now), 1)
 	}
-	e.deadline = deadline
 }
 
-// rearm starts the TTL of the entry's state afresh.
+// rearm starts the TTL of a state without a node afresh.
 func (t *transaction) rearm(e *entry) {
-	switch e.State {
-	case Waiting:
+	switch {
+	case e.State == Waiting:
 		t.arm(e, t.now.Add(t.cfg.TTL.Waiting))
-	case Planned:
+	case e.State == Planned:
 		t.arm(e, t.now.Add(t.cfg.TTL.Planned))
-	case Launched:
-		t.arm(e, later(e.launchedAt.Add(t.cfg.TTL.Launched), t.now.Add(t.cfg.TTL.Ready)))
-	case Ready:
-		t.arm(e, t.now.Add(t.cfg.TTL.Ready))
-	case Unlaunchable:
-		e.deadline = time.Time{}
-		if e.refused {
-			t.arm(e, t.now.Add(t.cfg.TTL.Refused))
-		}
+	case e.State == Unlaunchable && e.refused:
+		t.arm(e, t.now.Add(t.cfg.TTL.Refused))
+	default:
+		t.arm(e, time.Time{})
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func later(a, b time.Time) time.Time {
