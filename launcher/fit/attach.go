@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -55,17 +56,22 @@ const attachable = "volumes of "
 // unlimited is more volumes than any node attaches.
 const unlimited = 1 << 10
 
-// addAttached adds what a pod attaches, of drivers whose limits are known.
-func (s *Space) addAttached(list corev1.ResourceList, pod *corev1.Pod) {
+// withAttached adds to a pod's requests what it attaches, of drivers whose limits are known.
+func (s *Space) withAttached(requests corev1.ResourceList, pod *corev1.Pod) corev1.ResourceList {
+	list, shared := requests, true
 	for i := range pod.Spec.Volumes {
 		key := claimKey(pod, &pod.Spec.Volumes[i])
 		if key == "" || s.claims.users[key] > 1 || s.claims.used.Has(key) {
 			continue
 		}
 		if driver := s.claims.driver(key); s.engine.csiNodes.limits(driver) {
+			if shared {
+				list, shared = maps.Clone(requests), false
+			}
 			addTo(list, corev1.ResourceList{corev1.ResourceName(attachable + driver): *resource.NewQuantity(1, resource.DecimalSI)})
 		}
 	}
+	return list
 }
 
 // setAttachable sets how many volumes a node attaches, those that it has included.

@@ -42,11 +42,7 @@ type class struct {
 }
 
 // judge runs PreFilter for a class and finds the kinds of node that it fits.
-func (s *Space) judge(c *class) error {
-	var err error
-	if c.info, err = framework.NewPodInfo(c.sample); err != nil {
-		return err
-	}
+func (s *Space) judge(c *class) {
 	c.nsLabels = s.engine.namespaceLabels(c.sample.Namespace)
 	c.fits = make([]bool, len(s.kinds))
 	c.state, c.named, c.rejected = s.prefilter(c.sample)
@@ -54,19 +50,18 @@ func (s *Space) judge(c *class) error {
 		c.rejected = "it waits for its scheduling gate " + gates[0].Name
 	}
 	if c.rejected != "" {
-		return nil
+		return
 	}
 	skipped := c.state.GetSkipFilterPlugins()
 	c.exact = len(s.engine.filters.Difference(skipped).Difference(byOtherPods).Difference(byRoom).Difference(stateless)) > 0 || s.claims.anyFickle(c.sample)
 	if c.named != nil {
-		return nil // a node to be bought has no name yet
+		return // a node to be bought has no name yet
 	}
 	state := c.state.Clone()
 	state.SetSkipFilterPlugins(skipped.Union(byOtherPods).Union(byRoom))
 	for k, kind := range s.kinds {
 		c.fits[k] = s.engine.framework.RunFilterPlugins(s.ctx, state, c.sample, kind.info).IsSuccess()
 	}
-	return nil
 }
 
 // prefilter runs PreFilter for a pod against the nodes that the lister has now.

@@ -1,8 +1,6 @@
 package fit
 
 import (
-	"maps"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -32,14 +30,7 @@ func (s *Space) readBy(spec *corev1.PodSpec) {
 		s.readLabels.Insert(c.MatchLabelKeys...)
 		s.readBySelector(c.LabelSelector)
 	}
-	if a := requiredAffinity(spec.Affinity); a != nil {
-		var terms []corev1.PodAffinityTerm
-		if a.PodAffinity != nil {
-			terms = append(terms, a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
-		}
-		if a.PodAntiAffinity != nil {
-			terms = append(terms, a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution...)
-		}
+	for _, terms := range [][]corev1.PodAffinityTerm{fwk.GetPodAffinityTerms(spec.Affinity), fwk.GetPodAntiAffinityTerms(spec.Affinity)} {
 		for _, t := range terms {
 			s.readLabels.Insert(t.MatchLabelKeys...)
 			s.readLabels.Insert(t.MismatchLabelKeys...)
@@ -69,22 +60,7 @@ func (s *Space) readByTerms(terms []fwk.AffinityTerm) {
 	}
 }
 
-// read returns of a pod's labels those that are read.
-func (s *Space) read(labels map[string]string) map[string]string {
-	if s.claims.byOwner { // Services and the like select by any label (default spread constraints)
-		return labels
-	}
-	unread := 0
-	for key := range labels {
-		if !s.readLabels.Has(key) {
-			unread++
-		}
-	}
-	if unread == 0 {
-		return labels
-	}
-	kept := make(map[string]string, len(labels)-unread)
-	maps.Copy(kept, labels)
-	maps.DeleteFunc(kept, func(key, _ string) bool { return !s.readLabels.Has(key) })
-	return kept
+// reads tells whether a pod's label is read.
+func (s *Space) reads(key string) bool {
+	return s.claims.byOwner || s.readLabels.Has(key) // Services and the like select by any label (default spread constraints)
 }

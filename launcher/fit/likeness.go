@@ -2,13 +2,11 @@ package fit
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // ordinals are the labels by which controllers tell the pods of one owner apart.
@@ -22,21 +20,25 @@ func Likeness(pod *corev1.Pod) (string, error) {
 	if len(pod.Spec.ResourceClaims) > 0 {
 		return "", nil
 	}
-	reduced := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: maps.Clone(pod.Labels)}, Spec: reducedSpec(pod, portsAndRequests)}
-	maps.DeleteFunc(reduced.Labels, func(key, _ string) bool { return slices.Contains(ordinals, key) })
-	reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
+	var d digest
+	d.str(pod.Namespace)
+	d.labels(pod.Labels, func(key string) bool { return !slices.Contains(ordinals, key) })
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		if v.Ephemeral != nil {
 			return "", nil
 		}
 		if !anywhere(v) {
-			reduced.Spec.Volumes = append(reduced.Spec.Volumes, *v)
+			d.num(1)
+			if err := put(&d, v); err != nil {
+				return "", fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			}
 		}
 	}
-	raw, err := reduced.Marshal()
-	if err != nil {
+	d.num(0)
+	d.num(int64(priority(pod)))
+	if err := firstOf(d.constraints(&pod.Spec), d.amounts(&pod.Spec)); err != nil {
 		return "", fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	return string(raw), nil
+	return string(d.raw), nil
 }

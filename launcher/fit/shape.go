@@ -22,8 +22,8 @@ type shape struct {
 	priority int32
 	sample   *corev1.Pod
 	info     *framework.PodInfo // of sample
-	sized    fwk.StateData      // what NodeResourcesFit's PreFilter left
-	waiting  []*corev1.Pod      // yet to be placed, oldest first
+	amounts  *amounts
+	waiting  []*corev1.Pod // yet to be placed, oldest first
 	// rejected is why PreFilter refused the next of the waiting pods everywhere, if it did.
 	rejected string
 	// refusals are the latest reasons for which there was no place, by pool; "" for any.
@@ -37,109 +37,51 @@ func (sh *shape) refuse(pool, reason string) {
 	sh.refusals[pool] = reason
 }
 
-// key is equal for pods that the Filter plugins treat alike; without requests and priority,
-// for those that all but NodeResourcesFit do.
-func (s *Space) key(pod *corev1.Pod, withRequests bool) (string, error) {
-	containers := portsOnly
-	if withRequests {
-		containers = portsAndRequests
-	}
-	reduced := corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: s.read(pod.Labels)},
-		Spec:       reducedSpec(pod, containers),
-	}
-	reduced.Spec.ResourceClaims = s.engine.likeClaims(pod)
-	if withRequests {
-		reduced.Spec.Priority, reduced.Spec.Overhead, reduced.Spec.Resources = pod.Spec.Priority, pod.Spec.Overhead, pod.Spec.Resources
-	}
-	s.claims.reduceVolumes(&reduced, pod)
+// digest of a pod is in three parts: what makes its class, its requests, its priority.
+func (s *Space) digest(d *digest, pod *corev1.Pod) (class, amounts int, err error) {
+	d.raw = d.raw[:0]
+	d.str(pod.Namespace)
+	d.labels(pod.Labels, s.reads)
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil && s.claims.byOwner && len(pod.Spec.TopologySpreadConstraints) == 0 {
-		reduced.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name}}
+		d.str(owner.Kind)
+		d.str(owner.Name)
+	} else {
+		d.num(-1)
 	}
-	raw, err := reduced.Marshal()
+	if err = firstOf(s.claims.digest(d, pod), putAll(d, s.engine.likeClaims(pod)), d.constraints(&pod.Spec)); err == nil {
+		class = len(d.raw)
+		err = d.amounts(&pod.Spec)
+	}
 	if err != nil {
-		return "", fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		return 0, 0, fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	return string(raw), nil
+	amounts = len(d.raw)
+	d.num(int64(priority(pod)))
+	return class, amounts, nil
 }
 
-// reducedSpec keeps what Filter plugins read, but for amounts of the pod as a whole and volumes.
-func reducedSpec(pod *corev1.Pod, containers func([]corev1.Container) []corev1.Container) corev1.PodSpec {
-	return corev1.PodSpec{
-		SchedulerName:             pod.Spec.SchedulerName,
-		NodeName:                  pod.Spec.NodeName,
-		NodeSelector:              pod.Spec.NodeSelector,
-		Affinity:                  requiredAffinity(pod.Spec.Affinity),
-		Tolerations:               pod.Spec.Tolerations,
-		TopologySpreadConstraints: pod.Spec.TopologySpreadConstraints,
-		ResourceClaims:            pod.Spec.ResourceClaims,
-		HostNetwork:               pod.Spec.HostNetwork,
-		HostUsers:                 pod.Spec.HostUsers,
-		OS:                        pod.Spec.OS,
-		SchedulingGates:           pod.Spec.SchedulingGates,
-		Containers:                containers(pod.Spec.Containers),
-		InitContainers:            containers(pod.Spec.InitContainers),
-	}
-}
-
-// requiredAffinity drops preferences: they are Score's, and no requirement.
-func requiredAffinity(a *corev1.Affinity) *corev1.Affinity {
-	if a == nil {
-		return nil
-	}
-	var kept corev1.Affinity
-	if n := a.NodeAffinity; n != nil && n.RequiredDuringSchedulingIgnoredDuringExecution != nil {
-		kept.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: n.RequiredDuringSchedulingIgnoredDuringExecution}
-	}
-	if p := a.PodAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-		kept.PodAffinity = &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: p.RequiredDuringSchedulingIgnoredDuringExecution}
-	}
-	if p := a.PodAntiAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-		kept.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: p.RequiredDuringSchedulingIgnoredDuringExecution}
-	}
-	if kept == (corev1.Affinity{}) {
-		return nil
-	}
-	return &kept
-}
-
-// portsOnly keeps of containers what is no amount of a resource.
-func portsOnly(containers []corev1.Container) []corev1.Container {
-	var kept []corev1.Container
-	for _, c := range containers {
-		if len(c.Ports) > 0 || len(c.RestartPolicyRules) > 0 {
-			kept = append(kept, corev1.Container{Ports: c.Ports, RestartPolicy: c.RestartPolicy, RestartPolicyRules: c.RestartPolicyRules})
-		}
-	}
-	return kept
-}
-
-func portsAndRequests(containers []corev1.Container) []corev1.Container {
-	kept := make([]corev1.Container, len(containers))
-	for i := range containers {
-		c := &containers[i]
-		kept[i].Resources.Requests, kept[i].Ports = c.Resources.Requests, c.Ports
-		kept[i].RestartPolicy, kept[i].RestartPolicyRules = c.RestartPolicy, c.RestartPolicyRules
-	}
-	return kept
-}
-
-// reduceVolumes drops the volumes that bind a pod to no place, and names claims by what
-// they are like.
-func (c *claims) reduceVolumes(reduced, pod *corev1.Pod) {
+// digest drops the volumes that bind a pod to no place, and names claims by what they are like.
+func (c *claims) digest(d *digest, pod *corev1.Pod) error {
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		if anywhere(v) {
 			continue
 		}
-		kept := *v
 		if like := c.like(pod, v); like != "" {
-			kept = corev1.Volume{Name: like}
-		} else if v.Ephemeral != nil {
-			reduced.Name = pod.Name // it is claimed by a name of its own
+			d.num(1)
+			d.str(like)
+			continue
 		}
-		reduced.Spec.Volumes = append(reduced.Spec.Volumes, kept)
+		d.num(2)
+		if err := put(d, v); err != nil {
+			return err
+		}
+		if v.Ephemeral != nil {
+			d.str(pod.Name) // it is claimed by a name of its own
+		}
 	}
+	d.num(0)
+	return nil
 }
 
 // anywhere tells whether a volume binds its pod to no place.
@@ -153,6 +95,7 @@ type sorter struct {
 	classes map[string]int
 	shapes  map[shapeKey]*shape
 	sizes   map[string]int
+	amounts map[string]*amounts
 }
 
 type shapeKey struct {
@@ -161,68 +104,100 @@ type shapeKey struct {
 	priority int32
 }
 
+// amounts are what pods with the same requests have in common.
+type amounts struct {
+	list corev1.ResourceList
+	info framework.PodInfo // with its resources worked out
+	// sized is what NodeResourcesFit's PreFilter left; nil until it is asked for.
+	sized fwk.StateData
+}
+
+// alike are pods of one digest.
+type alike struct {
+	class    string
+	amounts  *amounts
+	requests corev1.ResourceList // with the volumes that the pods attach
+	pods     []*corev1.Pod
+}
+
 // sortIntoShapes makes the classes and the shapes of the waiting pods.
 func (s *Space) sortIntoShapes() error {
-	o := sorter{s, map[string]int{}, map[shapeKey]*shape{}, map[string]int{}}
-	byKey := map[string][]*corev1.Pod{}
-	for _, pod := range s.input.Pods {
-		raw, err := s.key(pod, true)
-		if err != nil {
-			return err
-		}
-		byKey[raw] = append(byKey[raw], pod)
-	}
-	// Who comes first must not decide what is bought: the keys give an order that is always the same.
-	var alike [][]*corev1.Pod
-	for _, raw := range slices.Sorted(maps.Keys(byKey)) {
-		alike = append(alike, byKey[raw])
+	o := sorter{s, map[string]int{}, map[shapeKey]*shape{}, map[string]int{}, map[string]*amounts{}}
+	byDigest, err := o.sort()
+	if err != nil {
+		return err
 	}
 	s.resources = resources{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, corev1.ResourcePods}
-	amounts := make([]corev1.ResourceList, len(alike))
-	for i, pods := range alike {
-		amounts[i] = requests(pods[0])
-		s.addAttached(amounts[i], pods[0])
-		for name := range amounts[i] {
+	for _, group := range byDigest {
+		for name := range group.requests {
 			if !slices.Contains(s.resources, name) && !s.engine.ignored(name) {
 				s.resources = append(s.resources, name)
 			}
 		}
 	}
 	slices.Sort(s.resources[podsAt+1:])
-	for i, pods := range alike {
-		if err := o.add(pods, s.resources.vector(amounts[i])); err != nil {
+	// Who comes first must not decide what is bought: the digests give an order that is always the same.
+	for _, raw := range slices.Sorted(maps.Keys(byDigest)) {
+		if err := o.add(byDigest[raw]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *sorter) add(pods []*corev1.Pod, requests pack.Vector) error {
-	sample := pods[0]
-	raw, err := o.space.key(sample, false)
-	if err != nil {
-		return err
+func (o *sorter) sort() (map[string]*alike, error) {
+	byDigest := map[string]*alike{}
+	var d digest
+	for _, pod := range o.space.input.Pods {
+		class, end, err := o.space.digest(&d, pod)
+		if err != nil {
+			return nil, err
+		}
+		group := byDigest[string(d.raw)]
+		if group == nil {
+			raw := string(d.raw)
+			group = &alike{class: raw[:class], amounts: o.amountsOf(raw[class:end], pod)}
+			group.requests = o.space.withAttached(group.amounts.list, pod)
+			byDigest[raw] = group
+		}
+		group.pods = append(group.pods, pod)
 	}
-	s := o.space
-	id, ok := o.classes[raw]
+	return byDigest, nil
+}
+
+func (o *sorter) amountsOf(raw string, pod *corev1.Pod) *amounts {
+	a := o.amounts[raw]
+	if a == nil {
+		a = &amounts{list: requests(pod), info: framework.PodInfo{Pod: pod}}
+		a.info.CalculateResource()
+		o.amounts[raw] = a
+	}
+	return a
+}
+
+func (o *sorter) add(group *alike) error {
+	s, sample := o.space, group.pods[0]
+	id, ok := o.classes[group.class]
 	if !ok {
-		id = len(s.classes)
-		o.classes[raw] = id
-		s.classes = append(s.classes, &class{sample: sample})
-	}
-	key := shapeKey{id, o.size(requests), priority(sample)}
-	sh := o.shapes[key]
-	if sh == nil {
 		info, err := framework.NewPodInfo(sample)
 		if err != nil {
 			return fmt.Errorf("pod %s/%s: %w", sample.Namespace, sample.Name, err)
 		}
-		info.CalculateResource()
-		sh = &shape{class: id, size: key.size, requests: s.sizes[key.size], priority: key.priority, sample: sample, info: info}
+		id = len(s.classes)
+		o.classes[group.class] = id
+		s.classes = append(s.classes, &class{sample: sample, info: info})
+	}
+	key := shapeKey{id, o.size(s.resources.vector(group.requests)), priority(sample)}
+	sh := o.shapes[key]
+	if sh == nil {
+		c := s.classes[id].info
+		info := group.amounts.info
+		info.Pod, info.RequiredAffinityTerms, info.RequiredAntiAffinityTerms = sample, c.RequiredAffinityTerms, c.RequiredAntiAffinityTerms
+		sh = &shape{class: id, size: key.size, requests: s.sizes[key.size], priority: key.priority, sample: sample, info: &info, amounts: group.amounts}
 		o.shapes[key] = sh
 		s.shapes = append(s.shapes, sh)
 	}
-	sh.waiting = append(sh.waiting, pods...)
+	sh.waiting = append(sh.waiting, group.pods...)
 	return nil
 }
 

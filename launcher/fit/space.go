@@ -105,9 +105,7 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 	s.measure()
 	s.openRooms()
 	for _, c := range s.classes {
-		if err := s.judge(c); err != nil {
-			return nil, err
-		}
+		s.judge(c)
 	}
 	if err := s.addDaemons(); err != nil {
 		return nil, err

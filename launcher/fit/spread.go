@@ -81,7 +81,8 @@ func (s spreadState) counted(pod *corev1.Pod) string {
 // selected tells by kind whether a pod's node selector and affinity match; nil when they
 // match all nodes.
 func (s *Space) selected(pod *corev1.Pod) []bool {
-	if a := requiredAffinity(pod.Spec.Affinity); len(pod.Spec.NodeSelector) == 0 && (a == nil || a.NodeAffinity == nil) {
+	a := pod.Spec.Affinity
+	if len(pod.Spec.NodeSelector) == 0 && (a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil) {
 		return nil
 	}
 	required := nodeaffinity.GetRequiredNodeAffinity(pod)

@@ -286,10 +286,11 @@ const resourcesFitKey fwk.StateKey = "PreFilter" + names.NodeResourcesFit
 // sized returns what NodeResourcesFit's PreFilter says of a shape: a class's own state has
 // the requests of its sample.
 func (v *verifier) sized(sh *shape) fwk.StateData {
-	if sh.sized == nil && v.engine.resourcesFit != nil {
+	a := sh.amounts
+	if a.sized == nil && v.engine.resourcesFit != nil {
 		state := framework.NewCycleState()
 		v.engine.resourcesFit.PreFilter(v.ctx, state, sh.sample, nil)
-		sh.sized, _ = state.Read(resourcesFitKey)
+		a.sized, _ = state.Read(resourcesFitKey)
 	}
-	return sh.sized
+	return a.sized
 }
