@@ -60,6 +60,14 @@ bench-pack: ## measure fit and pack: time, allocations, price over its lower bou
 bench-burst: build ## measure bursts of pods until they are bound (BURST='--pods 1,10,100 --runs 3')
 	$(ASSETS) bin/slipway-dev bench-burst $(BURST)
 
+PERF := scripts/bench/scheduler/perf
+
+.PHONY: bench-scheduler
+bench-scheduler: build ## compare scheduling throughput with the stock profile (SCHEDULER='--pairs 1')
+	GOWORK=off go vet -C $(PERF) .
+	GOWORK=off go test -C $(PERF) -c -ldflags '$(LDFLAGS)' -o $(CURDIR)/bin/bench-scheduler.test .
+	$(ASSETS) bin/slipway-dev bench-scheduler $(SCHEDULER)
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz
@@ -84,6 +92,7 @@ generate: $(TOOLS)/.gen $(TOOLS)/.buf ## regenerate deep copies, CRDs and gRPC c
 .PHONY: verify
 verify: generate ## fail where generated files or go.mod are out of date, or go vet complains
 	go mod tidy -diff
+	GOWORK=off go mod tidy -C $(PERF) -diff
 	git diff --exit-code -- $(GENERATED)
 	@new=$$(git ls-files --others --exclude-standard -- $(GENERATED)); \
 		if [ -n "$$new" ]; then echo "generated but not committed: $$new" >&2; exit 1; fi

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-dev/slipway/scripts/bench/burst"
+	"github.com/slipway-dev/slipway/scripts/bench/scheduler"
+	"github.com/slipway-dev/slipway/scripts/devcluster/assets"
 )
 
 // benchBurst is the command that measures bursts.
@@ -50,4 +53,36 @@ func (o *options) runBenchBurst(cmd *cobra.Command, cfg burst.Config) (err error
 	}
 	fmt.Printf("The figures are in %s.\n", file)
 	return nil
+}
+
+// benchScheduler is the command that compares scheduling throughput.
+func (o *options) benchScheduler() *cobra.Command {
+	cfg := scheduler.Config{Timeout: 5 * time.Minute}
+	cmd := &cobra.Command{
+		Use: "bench-scheduler", Short: "Compare scheduling throughput with the stock profile and write bench-scheduler.json", Args: cobra.NoArgs,
+		Long: `Runs the workloads of scripts/bench/scheduler/perf with the stock profile and with Slipway's, in
+pairs, and prints pods scheduled per second side by side. The harness is built by
+make bench-scheduler; the directory of etcd is $KUBEBUILDER_ASSETS.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.runBenchScheduler(cmd, cfg) },
+	}
+	cmd.Flags().StringSliceVar(&cfg.Workloads, "workloads", scheduler.Workloads(), "workloads to run")
+	cmd.Flags().StringVar(&cfg.Against, "against", scheduler.Slipway, "what is compared with stock: slipway, or tuned, which is stock with slipway's settings of stock plugins")
+	cmd.Flags().IntVar(&cfg.Pairs, "pairs", 5, "pairs of measurements of each workload, half a minute to a minute each")
+	return cmd
+}
+
+func (o *options) runBenchScheduler(cmd *cobra.Command, cfg scheduler.Config) (err error) {
+	if cfg.Logs, err = o.dir("bench-scheduler"); err != nil {
+		return err
+	}
+	if cfg.Binary, err = filepath.Abs(filepath.Join(o.bin, "bench-scheduler.test")); err != nil {
+		return err
+	}
+	cfg.Dir = filepath.Join(o.repo, "scripts", "bench", "scheduler", "perf")
+	if cfg.Etcd, err = assets.Find(); err != nil {
+		return err
+	}
+	report, failed := scheduler.Run(cmd.Context(), cfg, os.Stdout)
+	report.Print(os.Stdout)
+	return errors.Join(failed, report.Write(filepath.Join(o.bin, "bench-scheduler.json")))
 }

@@ -39,6 +39,7 @@ func main() {
 		&cobra.Command{Use: "down", Short: "Stop the dev cluster", Args: cobra.NoArgs, RunE: o.down},
 		&cobra.Command{Use: "serve", Hidden: true, Args: cobra.NoArgs, RunE: o.serve},
 		o.benchBurst(),
+		o.benchScheduler(),
 	)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "slipway-dev:", err)
