@@ -47,8 +47,8 @@ func (b *Builder) New(ctx context.Context, obj runtime.Object, handle fwk.Handle
 }
 
 // Attach prepares a scheduler, before it runs, for what plugins are not asked about: that
-// it begins to schedule, that there is no node, and which pods were refused before. The
-// error is that of a plugin that does not say when to look at its pods again.
+// it begins to schedule, that there is no node, which pods were refused before, and what is
+// told of a failed attempt. The error is that of a plugin that does not say when to look at its pods again.
 func (b *Builder) Attach(sched *scheduler.Scheduler) error {
 	b.mu.Lock()
 	p := b.plugin
@@ -64,6 +64,7 @@ func (b *Builder) Attach(sched *scheduler.Scheduler) error {
 		sched.SchedulePod = p.remembering(m, sched.SchedulePod)
 	}
 	sched.SchedulePod = withoutNodes(sched.SchedulePod)
+	sched.FailureHandler = p.explaining(sched.FailureHandler)
 	nextPod := sched.NextPod
 	var once sync.Once
 	sched.NextPod = func(logger klog.Logger) (*framework.QueuedPodInfo, error) {

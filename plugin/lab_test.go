@@ -226,3 +226,15 @@ func (l *lab) eventually(what string, cond func() bool) {
 		l.t.Fatalf("%s: %v", what, err)
 	}
 }
+
+func (l *lab) deleteNode(name string) {
+	l.t.Helper()
+	l.await(1, "delete node "+name, func() error {
+		return l.client.CoreV1().Nodes().Delete(l.ctx, name, metav1.DeleteOptions{})
+	})
+	// The cache hears last (eventhandlers.go, deleteNodeFromCache).
+	l.eventually("node "+name+" is gone from the cache", func() bool {
+		info := l.sched.Cache.Dump().Nodes[name]
+		return info == nil || info.Node() == nil
+	})
+}

@@ -127,7 +127,10 @@ func (w *randomWorld) shape() func() *v1.Pod {
 	}
 	return func() *v1.Pod {
 		name := w.name("p")
-		p := st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(SchedulerName).Priority(priority).Label("pod", name)
+		p := st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(SchedulerName).Priority(priority)
+		if !w.social {
+			p.Label("pod", name)
+		}
 		if cpu != "0" {
 			p.Req(map[v1.ResourceName]string{v1.ResourceCPU: cpu})
 		} else {
@@ -191,6 +194,9 @@ func (w *randomWorld) cycle() {
 		w.t.Fatalf("refused from memory for %v (%s), but node %s takes %+v", refusal.Diagnosis.UnschedulablePlugins.UnsortedList(), refusal.Error(), host, pod)
 	case remembered:
 		w.counts["hit"]++
+		for plugin := range refusal.Diagnosis.UnschedulablePlugins {
+			w.counts["hit on "+plugin]++
+		}
 	case fit != nil:
 		w.memory.Record(pod, fit, w.fw.SnapshotSharedLister().NodeInfos())
 		w.counts["refused"]++
@@ -344,12 +350,7 @@ func (w *randomWorld) dropNode() bool {
 	if !ok || len(w.nodes) < 3 {
 		return false
 	}
-	w.await(1, "delete node "+n.Name, func() error {
-		return w.client.CoreV1().Nodes().Delete(w.ctx, n.Name, metav1.DeleteOptions{})
-	})
-	w.eventually("node deleted from the cache", func() bool {
-		return w.sched.Cache.NodeCount() == len(w.nodes)-1 || w.sched.Cache.Dump().Nodes[n.Name] == nil || w.sched.Cache.Dump().Nodes[n.Name].Node() == nil
-	})
+	w.deleteNode(n.Name)
 	delete(w.nodes, n.Name)
 	w.note("%s", n.Name)
 	return true

@@ -139,7 +139,7 @@ func assemble(ctx context.Context, handle fwk.Handle, args *config.SlipwayArgs, 
 		metrics: m,
 		synced:  make(chan struct{}),
 	}
-	p.teller = newTeller(p.ledger, p.pods, handle.ClientSet(), handle.EventRecorder())
+	p.teller = newTeller(p.ledger, p.pods, handle, clk)
 	return p
 }
 
@@ -222,12 +222,15 @@ func (p *Slipway) act(fx ledger.Effects) {
 	pods := make(map[string]*v1.Pod, len(fx.Wake))
 	for _, w := range fx.Wake {
 		p.metrics.gateOpened(string(w.Gate))
-		// The queue finds the pod by its name, and tells a recreated one by its UID.
-		pods[w.Pod.Namespace+"/"+w.Pod.Name] = &v1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.Pod.Namespace, Name: w.Pod.Name, UID: w.Pod.UID},
-		}
+		pods[w.Pod.Namespace+"/"+w.Pod.Name] = named(w.Pod)
 	}
 	p.handle.Activate(p.logger, pods)
+}
+
+// named returns what the scheduling queue needs of a pod to find it: its name, and its UID
+// to tell it from one created anew.
+func named(ref ledger.PodRef) *v1.Pod {
+	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name, UID: ref.UID}}
 }
 
 // resend hands a pod over again that the launcher has lost or given back.

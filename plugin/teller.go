@@ -2,41 +2,45 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	clientset "k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/utils/clock"
 
 	"github.com/slipway-dev/slipway/plugin/ledger"
 )
 
 const (
-	tellers     = 8
+	// tellers bounds how many pods are told of at once: enough to keep up with a thousand
+	// pods a second when a write takes the API server 15 ms.
+	tellers     = 16
 	tellTimeout = 10 * time.Second
 	tellRetries = 5
+	// patience is how long a pod is left without an explanation while its node has no name
+	// yet. Mostly there is one sooner, and a single write says everything.
+	patience = 2 * time.Second
 	// maxNote is the API server's bound on an event's note, in bytes.
 	maxNote = 1024
 )
 
-// teller makes users see what the ledger says: it keeps status.nominatedNodeName in
-// step and writes events. It works from the ledger's present state, so that it does not
-// matter how often or when it is called; its queue holds a pod at most once.
+// teller makes users see what the ledger says: it keeps a pod's PodScheduled condition and
+// status.nominatedNodeName in step and writes events. A pod costs one write when its node
+// is known; only one that waits for that longer than patience, or for a reason, costs
+// another. The teller works from the ledger's present state, so that it does not matter
+// how often or when it is called; its queue holds a pod at most once.
 type teller struct {
-	ledger   *ledger.Ledger
-	pods     corelisters.PodLister
-	client   clientset.Interface
-	recorder events.EventRecorder
-	queue    workqueue.TypedRateLimitingInterface[ledger.PodRef]
+	ledger *ledger.Ledger
+	pods   corelisters.PodLister
+	handle fwk.Handle
+	clock  clock.Clock
+	queue  workqueue.TypedRateLimitingInterface[ledger.PodRef]
 
 	mu   sync.Mutex
 	told map[types.UID]told
@@ -44,16 +48,18 @@ type teller struct {
 
 // told is what was said about a pod last.
 type told struct {
-	node   string // nominated
-	event  string // the node or the reason that the last event was about
-	exists bool
+	node    string // nominated
+	message string // of the condition
+	event   string // the node or the reason that the last event was about
+	// ended is when the pod was found to have no reservation any more.
+	ended time.Time
 }
 
-func newTeller(l *ledger.Ledger, pods corelisters.PodLister, client clientset.Interface, recorder events.EventRecorder) *teller {
+func newTeller(l *ledger.Ledger, pods corelisters.PodLister, handle fwk.Handle, clk clock.WithTicker) *teller {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[ledger.PodRef](100*time.Millisecond, 10*time.Second)
 	return &teller{
-		ledger: l, pods: pods, client: client, recorder: recorder,
-		queue: workqueue.NewTypedRateLimitingQueue(limiter),
+		ledger: l, pods: pods, handle: handle, clock: clk,
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[ledger.PodRef]{Clock: clk}),
 		told:  map[types.UID]told{},
 	}
 }
@@ -84,10 +90,13 @@ func (t *teller) next(ctx context.Context) bool {
 		return false
 	}
 	defer t.queue.Done(ref)
-	err := t.sync(ctx, ref)
+	wait, err := t.sync(ctx, ref)
 	switch {
 	case err == nil:
 		t.queue.Forget(ref)
+		if wait > 0 {
+			t.queue.AddAfter(ref, wait)
+		}
 	case ctx.Err() == nil && t.queue.NumRequeues(ref) < tellRetries:
 		t.queue.AddRateLimited(ref)
 	default:
@@ -107,59 +116,87 @@ func (t *teller) waiting(ref ledger.PodRef) *v1.Pod {
 	return pod
 }
 
-// sync brings one pod in step with the ledger.
-func (t *teller) sync(ctx context.Context, ref ledger.PodRef) error {
-	r, reserved := t.ledger.Get(ref.UID)
-	before := t.recall(ref.UID)
-	after := told{node: r.Node, event: before.event, exists: reserved}
+// sync brings one pod in step with the ledger. A positive wait says when to look again.
+func (t *teller) sync(ctx context.Context, ref ledger.PodRef) (wait time.Duration, err error) {
 	pod := t.waiting(ref)
 	if pod == nil {
-		t.remember(ref.UID, told{})
-		return nil
+		t.forget(ref.UID)
+		return 0, nil
 	}
-	if err := t.nominate(ctx, pod, before.node, after.node); err != nil {
-		return fmt.Errorf("pod %s/%s: nominate node %q: %w", ref.Namespace, ref.Name, after.node, err)
+	if r, reserved := t.ledger.Get(ref.UID); reserved {
+		wait, err = t.follow(ctx, pod, r)
+	} else {
+		wait, err = t.conclude(ctx, pod)
 	}
-	switch {
-	case r.Node != "" && before.event != r.Node:
-		after.event = r.Node
-		t.recorder.Eventf(pod, nil, v1.EventTypeNormal, "Reserved", "Launching", "%s", reservedNote(r))
-	case r.State == ledger.Planned && r.Reason != "" && before.event != r.Reason:
-		after.event = r.Reason
-		t.recorder.Eventf(pod, nil, v1.EventTypeWarning, "LaunchDelayed", "Launching", "%s", truncate(r.Reason))
-	case r.State == ledger.Unlaunchable && before.event != r.Reason:
-		after.event = r.Reason
-		t.recorder.Eventf(pod, nil, v1.EventTypeWarning, "Unlaunchable", "Launching", "%s", truncate(describe(r)))
+	if err != nil {
+		return 0, fmt.Errorf("pod %s/%s: tell how it stands: %w", ref.Namespace, ref.Name, err)
 	}
-	t.remember(ref.UID, after)
-	return nil
+	return wait, nil
 }
 
-// nominate sets the pod's nominated node. It clears only what it has set itself.
-func (t *teller) nominate(ctx context.Context, pod *v1.Pod, former, node string) error {
-	now := pod.Status.NominatedNodeName
-	if now == node || node == "" && now != former {
-		return nil
+// follow tells how things stand with a pod that has a reservation.
+func (t *teller) follow(ctx context.Context, pod *v1.Pod, r ledger.Reservation) (wait time.Duration, err error) {
+	before := t.recall(pod.UID)
+	after := told{node: r.Node, message: before.message, event: before.event}
+	switch {
+	case r.State == ledger.Launched:
+		after.message = describe(r)
+	case !r.GateClosed():
+		// It is up to the scheduler to say why it does not place the pod.
+	case r.Reason != "" || before.message != "" || before.node != "":
+		after.message = describe(r)
+	default:
+		if wait = r.Since.Add(patience).Sub(t.clock.Now()); wait <= 0 {
+			after.message = describe(r)
+		}
 	}
-	var value any
-	if node != "" {
-		value = node
+	if err := t.write(ctx, pod, before, after); err != nil {
+		return 0, err
 	}
-	patch, err := json.Marshal(map[string]any{
-		// The UID is a precondition: a pod recreated under the name is left alone.
-		"metadata": map[string]any{"uid": pod.UID},
-		"status":   map[string]any{"nominatedNodeName": value},
-	})
-	if err != nil {
-		return err
+	after.event = t.announce(pod, r, before.event)
+	t.remember(pod.UID, after)
+	return wait, nil
+}
+
+// conclude clears the nomination of a pod that has no reservation any more. Mostly that is
+// because the pod was bound just now, which is not seen yet and makes a write pointless.
+func (t *teller) conclude(ctx context.Context, pod *v1.Pod) (wait time.Duration, err error) {
+	before := t.recall(pod.UID)
+	switch {
+	case before.node == "":
+	case before.ended.IsZero():
+		before.ended = t.clock.Now()
+		t.remember(pod.UID, before)
+		return patience, nil
+	case t.clock.Since(before.ended) < patience:
+		return before.ended.Add(patience).Sub(t.clock.Now()), nil
+	default:
+		if err := t.write(ctx, pod, before, told{message: before.message}); err != nil {
+			return 0, err
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
-	defer cancel()
-	_, err = t.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
+	t.forget(pod.UID)
+	return 0, nil
+}
+
+// announce records an event if there is something new, and returns what the last event
+// was about.
+func (t *teller) announce(pod *v1.Pod, r ledger.Reservation, last string) string {
+	kind, reason, about, note := v1.EventTypeWarning, "", r.Reason, ""
+	switch {
+	case r.Node != "":
+		kind, reason, about, note = v1.EventTypeNormal, "Reserved", r.Node, reservedNote(r)
+	case r.State == ledger.Planned && r.Reason != "":
+		reason, note = "LaunchDelayed", r.Reason
+	case r.State == ledger.Unlaunchable:
+		reason, note = "Unlaunchable", describe(r)
+	default:
+		return last
 	}
-	return err
+	if about != last {
+		t.handle.EventRecorder().Eventf(pod, nil, kind, reason, "Launching", "%s", truncate(note))
+	}
+	return about
 }
 
 func (t *teller) recall(uid types.UID) told {
@@ -171,17 +208,29 @@ func (t *teller) recall(uid types.UID) told {
 func (t *teller) remember(uid types.UID, what told) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !what.exists {
-		delete(t.told, uid)
-		return
-	}
+	t.told[uid] = what
+}
+
+func (t *teller) forget(uid types.UID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.told, uid)
+}
+
+// adopt takes a nomination that the scheduler has given up for the teller's own, to be
+// cleared with its next write.
+func (t *teller) adopt(uid types.UID, node string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	what := t.told[uid]
+	what.node = node
 	t.told[uid] = what
 }
 
 // reservedNote says what was bought, where and for how much.
 func reservedNote(r ledger.Reservation) string {
-	return truncate(fmt.Sprintf("node %s (%s, %s, %s, $%.4f/h) is being launched for this pod (claim %s)",
-		r.Node, r.Offer.InstanceType, r.Offer.Zone, r.Offer.CapacityType, r.Offer.Price, r.Claim))
+	return fmt.Sprintf("node %s (%s, %s, %s, $%.4f/h) is being launched for this pod (claim %s)",
+		r.Node, r.Offer.InstanceType, r.Offer.Zone, r.Offer.CapacityType, r.Offer.Price, r.Claim)
 }
 
 func truncate(note string) string {
