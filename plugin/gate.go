@@ -45,7 +45,7 @@ func describe(r ledger.Reservation) string {
 // again. Pods behind the gate are woken by name; see act. Node/Add without
 // UpdateNodeTaint would be given a hint that always queues (scheduler.go:473).
 func (p *Slipway) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
-	node := fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeTaint
+	node := fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeTaint | fwk.UpdateNodeLabel
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: node}, QueueingHintFn: p.afterNodeChange},
 		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Delete | fwk.UpdatePodScaleDown}, QueueingHintFn: p.afterPodFreesRoom},

@@ -15,7 +15,7 @@ const stateKey = "PreFilter" + Name
 
 // cycle is what PreFilter finds out for Filter.
 type cycle struct {
-	pod *ledger.Pod
+	pod *ledger.Pod // nil while no room at all is reserved
 	// pinned is the node that is promised to the pod, if one is ready.
 	pinned string
 }
@@ -40,8 +40,10 @@ func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	case reserved && r.GateClosed():
 		// The pod was past the gate before the reservation was known.
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, describe(r))
-	case isDaemon(pod) || p.ledger.Empty():
+	case isDaemon(pod):
 		return nil, fwk.NewStatus(fwk.Skip)
+	case p.ledger.Empty():
+		return nil, nil
 	default:
 		state.Write(stateKey, &cycle{pod: podOf(pod)})
 		return nil, nil
@@ -71,27 +73,43 @@ func (p *Slipway) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 // PreFilterResult alone would not pin: nodes that are nominated or hinted at are
 // evaluated without it (schedule_one.go:666).
 func (p *Slipway) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
-	data, err := state.Read(stateKey)
-	c, ok := data.(*cycle)
-	if err != nil || !ok {
-		c = &cycle{pod: podOf(pod)}
+	node := info.Node()
+	c := &cycle{}
+	if data, err := state.Read(stateKey); err == nil {
+		c = data.(*cycle)
 	}
-	node := info.Node().Name
 	switch {
-	case c.pinned == node:
+	case c.pinned == node.Name:
 		return nil
 	case c.pinned != "":
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) are not the one launched for this pod")
+	case unregistered(node):
+		p.metrics.guardRejections.Inc()
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) were launched for other pods and are being registered")
 	}
-	holders := p.ledger.Holders(node)
+	holders := p.ledger.Holders(node.Name)
 	if len(holders) == 0 {
 		return nil
 	}
-	if reason := crowdedOut(c.pod, info, holders); reason != "" {
+	want := c.pod
+	if want == nil { // the ledger was empty a moment ago
+		want = podOf(pod)
+	}
+	if reason := crowdedOut(want, info, holders); reason != "" {
 		p.metrics.guardRejections.Inc()
 		return fwk.NewStatus(fwk.Unschedulable, reason)
 	}
 	return nil
+}
+
+// labelNodePool is on every node that the launcher buys, from birth.
+const labelNodePool = "slipway.dev/nodepool"
+
+// unregistered tells whether a node is one of the launcher's that is not tied to its claim
+// yet: for whom it was bought is not known for sure before.
+func unregistered(node *v1.Node) bool {
+	_, ours := node.Labels[labelNodePool]
+	return ours && ledger.ClaimOf(node) == ""
 }
 
 // SignPod tells pods apart that Filter treats differently.

@@ -47,6 +47,7 @@ func nodeLabels(claim *v1alpha1.NodeClaim) map[string]string {
 	}
 	for key, value := range map[string]string{
 		v1alpha1.LabelNodePool:         claim.Spec.NodePool,
+		v1alpha1.LabelRegistered:       "true",
 		v1alpha1.LabelCapacityType:     claim.Status.CapacityType,
 		v1alpha1.LabelReservationID:    claim.Status.ReservationID,
 		corev1.LabelInstanceTypeStable: claim.Status.InstanceType,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -61,7 +62,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 	case "resync":
 		fx = w.ledger.Resync(w.now, testUpdates(t, d.Input))
 	case "node":
-		fx = w.ledger.NodeSeen(w.now, testNode(arg("name"), arg("is")))
+		fx = w.ledger.NodeSeen(w.now, testNode(arg("name"), arg("is"), arg("claim")))
 	case "node-deleted":
 		fx = w.ledger.NodeDeleted(w.now, arg("name"))
 	case "binding-started":
@@ -95,9 +96,12 @@ func testPod(name, wants string) *Pod {
 	return p
 }
 
-func testNode(name, is string) Node {
+func testNode(name, is, claim string) Node {
 	obj := &v1.Node{}
 	obj.Name = name
+	if claim != "" {
+		obj.OwnerReferences = []metav1.OwnerReference{{APIVersion: "slipway.dev/v1alpha1", Kind: "NodeClaim", Name: claim}}
+	}
 	for word := range strings.SplitSeq(is, "+") {
 		switch word {
 		case "ready":

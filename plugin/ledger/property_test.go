@@ -67,7 +67,8 @@ func randomEvent(rnd *rand.Rand, l *Ledger, now time.Time) (name string, waits b
 		return fmt.Sprint("resync ", all), true, l.Resync(now, all)
 	case 7, 8:
 		is := []string{"", "ready", "ready+tainted", "ready+cordoned"}[rnd.IntN(4)]
-		return "node " + node + " " + is, true, l.NodeSeen(now, testNode(node, is))
+		claim := []string{"", "", "c0", "c1"}[rnd.IntN(4)]
+		return "node " + node + " " + is + " " + claim, true, l.NodeSeen(now, testNode(node, is, claim))
 	case 9:
 		return "node deleted " + node, true, l.NodeDeleted(now, node)
 	case 10:

@@ -126,14 +126,27 @@ func (l *Ledger) Deleted(now time.Time, uid types.UID) Effects {
 	})
 }
 
-// NodeSeen records how a node looks now.
+// NodeSeen records how a node looks now. When it turns out to be a claim's, the pods that
+// the claim is planned for hold it: the launcher's word of that may be on its way still.
 func (l *Ledger) NodeSeen(now time.Time, node Node) Effects {
 	return l.transact(now, func(t *transaction) {
+		registered := node.Claim != "" && t.nodes[node.Name].Claim == ""
 		t.nodes[node.Name] = node
+		if registered {
+			t.registered(node)
+		}
 		for _, h := range t.holders[node.Name] {
 			t.put(*t.pods[h.UID], "")
 		}
 	})
+}
+
+func (t *transaction) registered(node Node) {
+	for _, e := range t.pods {
+		if e.State == Planned && e.Claim == node.Claim {
+			t.launched(*e, Update{Ref: e.Ref, Phase: PhaseLaunched, Claim: e.Claim, Node: node.Name, Offer: e.Offer, Batch: e.Batch})
+		}
+	}
 }
 
 // NodeDeleted ends the reservations on a node.

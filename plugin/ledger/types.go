@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -118,6 +119,8 @@ type Node struct {
 	Name string
 	// Version is the object's resource version.
 	Version string
+	// Claim is the NodeClaim it belongs to, from when the launcher has registered it.
+	Claim string
 	Ready   bool
 	// Taints are those that keep pods out: NoSchedule and NoExecute.
 	Taints []v1.Taint
@@ -126,9 +129,19 @@ type Node struct {
 	Scalar map[v1.ResourceName]struct{}
 }
 
+// ClaimOf names the NodeClaim that a node belongs to; "" if it has none, or not yet.
+func ClaimOf(node *v1.Node) string {
+	for i := range node.OwnerReferences {
+		if o := &node.OwnerReferences[i]; o.Kind == "NodeClaim" && strings.HasPrefix(o.APIVersion, "slipway.dev/") {
+			return o.Name
+		}
+	}
+	return ""
+}
+
 // NodeOf reads a node object.
 func NodeOf(obj *v1.Node) Node {
-	n := Node{Name: obj.Name, Version: obj.ResourceVersion}
+	n := Node{Name: obj.Name, Version: obj.ResourceVersion, Claim: ClaimOf(obj)}
 	for _, c := range obj.Status.Conditions {
 		if c.Type == v1.NodeReady {
 			n.Ready = c.Status == v1.ConditionTrue

@@ -2,7 +2,10 @@ package v1alpha1
 
 // Labels on nodes, NodeClaims and, where they describe an offering, in NodePool requirements.
 const (
-	LabelNodePool         = Group + "/nodepool"
+	LabelNodePool = Group + "/nodepool"
+	// LabelRegistered is on a node from when it is tied to its claim; until then the scheduler
+	// keeps all pods off it but those it was bought for.
+	LabelRegistered       = Group + "/registered"
 	LabelCapacityType     = Group + "/capacity-type"
 	LabelReservationID    = Group + "/capacity-reservation-id" // of reserved nodes only
 	LabelInstanceCategory = Group + "/instance-category"
