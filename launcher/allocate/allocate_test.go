@@ -312,20 +312,18 @@ func TestReleasedPodDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// TestRoomToSpare: a pod that is added to a claim holds a place there, also where it gave
-// one back before.
+// TestRoomToSpare: a pod that is added to a claim holds a place there.
 func TestRoomToSpare(t *testing.T) {
 	a, b := waiting("a"), waiting("b")
 	l := newLoop(t, a, b)
-	l.reserve([]*corev1.Pod{a, b})
-	claim := claimFor("c1", "a", "b")
+	l.reserve([]*corev1.Pod{a})
+	claim := claimFor("c1", "a")
 	claim.Status.InstanceID = "i-1"
 	l.planned(result{claims: []*v1alpha1.NodeClaim{claim}})
-	l.release([]Release{{Pod: "b", Claim: "c1", Reason: "displaced"}})
 	l.reserve([]*corev1.Pod{b})
 	added := claim.DeepCopy()
 	added.Status.Added = []v1alpha1.ReservedPod{{UID: "b", Namespace: "default", Name: "b"}}
-	l.planned(result{grown: []grown{{added, []*corev1.Pod{b}}}})
+	l.planned(result{grown: []*v1alpha1.NodeClaim{added}})
 	if e := l.pods["b"]; e.Phase != Planned || e.Claim != "c1" {
 		t.Fatalf("pod b is %s on %q", e.Phase, e.Claim)
 	}

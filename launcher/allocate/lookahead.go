@@ -161,7 +161,7 @@ func (l *loop) takeSeat(pod *corev1.Pod, now time.Time) *record {
 	x.last = now
 	var best string
 	for claim := range x.seats {
-		if best == "" || l.fuller(claim, best) {
+		if r := l.claims[claim]; !r.released.Has(pod.UID) && (best == "" || l.fuller(claim, best)) {
 			best = claim
 		}
 	}

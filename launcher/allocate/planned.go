@@ -27,20 +27,12 @@ func (l *loop) planned(r result) {
 			"type", first.InstanceType, "zone", first.Zone, "capacityType", first.CapacityType,
 			"price", dollars(first.Price.AsApproximateFloat64()), "offerings", len(claim.Spec.Accepted()))
 	}
-	for _, g := range r.grown {
-		claim := g.claim
+	for _, claim := range r.grown {
 		if l.ended.Has(claim.UID) {
 			continue // its pods wait as before
 		}
-		if known := l.live(claim.Name); known != nil {
-			for _, pod := range g.pods {
-				if e := l.pods[pod.UID]; e != nil && e.Phase == Waiting {
-					known.released.Delete(pod.UID) // who gave room back may get it again
-				}
-			}
-			if newer(known.claim, claim) {
-				claim = known.claim // an informer was faster
-			}
+		if known := l.live(claim.Name); known != nil && newer(known.claim, claim) {
+			claim = known.claim // an informer was faster
 		}
 		l.claimSeen(claim)
 		l.log.Info("room to spare reserved", "nodeclaim", claim.Name, "pods", len(claim.HeldPods()))

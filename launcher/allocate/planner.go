@@ -53,7 +53,7 @@ type releasedPods struct {
 // result is what became of a batch.
 type result struct {
 	claims   []*v1alpha1.NodeClaim // that were written
-	grown    []grown               // claims that were given more pods
+	grown    []*v1alpha1.NodeClaim // that were given more pods
 	unplaced []fit.Unplaced
 	// failed pods were planned for, but the plan could not be made or written.
 	failed map[types.UID]string
@@ -61,12 +61,6 @@ type result struct {
 	gone []types.UID
 	// seats of the claims that were written, and of those that have room to spare.
 	seats []seat
-}
-
-// grown is a claim as it was written, and the pods that it was given.
-type grown struct {
-	claim *v1alpha1.NodeClaim
-	pods  []*corev1.Pod
 }
 
 const (
@@ -219,7 +213,7 @@ func (p *planner) write(ctx context.Context, claims []*v1alpha1.NodeClaim, faile
 
 // addTo records on claims in flight the pods that get their room to spare; the pods of
 // those that cannot be written have failed. Pods that are still to come get seats.
-func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, toCome map[types.UID]kin, failed map[types.UID]string) (added []grown, seats []seat) {
+func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, toCome map[types.UID]kin, failed map[types.UID]string) (added []*v1alpha1.NodeClaim, seats []seat) {
 	for _, r := range reused {
 		name := v.rooms[r.Node].Name
 		pods, more := seatsOn(name, r.Pods, toCome)
@@ -229,7 +223,7 @@ func (p *planner) addTo(ctx context.Context, v *view, reused []fit.Reused, toCom
 		}
 		claim, err := p.add(ctx, name, reservedPods(pods))
 		if err == nil {
-			added = append(added, grown{claim, pods})
+			added = append(added, claim)
 			continue
 		}
 		p.log.Error(err, "reserve room to spare", "nodeclaim", name, "pods", len(pods))
@@ -246,7 +240,6 @@ func (p *planner) add(ctx context.Context, name string, pods []v1alpha1.Reserved
 			return fmt.Errorf("nodeclaim %s is being deleted", name)
 		}
 		for _, pod := range pods {
-			claim.Status.Released = slices.DeleteFunc(claim.Status.Released, func(uid types.UID) bool { return uid == pod.UID })
 			if !slices.ContainsFunc(claim.HeldPods(), func(h v1alpha1.ReservedPod) bool { return h.UID == pod.UID }) {
 				claim.Status.Added = append(claim.Status.Added, pod)
 			}
@@ -275,12 +268,12 @@ func (p *planner) update(ctx context.Context, name string, change func(*v1alpha1
 }
 
 // replace puts the new versions of some claims in the place of the old ones.
-func replace(claims []*v1alpha1.NodeClaim, by []grown) []*v1alpha1.NodeClaim {
+func replace(claims, by []*v1alpha1.NodeClaim) []*v1alpha1.NodeClaim {
 	replaced := slices.Clone(claims)
 	for i, c := range replaced {
 		for _, n := range by {
-			if n.claim.Name == c.Name {
-				replaced[i] = n.claim
+			if n.Name == c.Name {
+				replaced[i] = n
 			}
 		}
 	}

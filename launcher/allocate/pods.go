@@ -88,7 +88,7 @@ func (l *loop) release(releases []Release) {
 		l.log.Info("reservation released", "pod", e.Pod, "nodeclaim", r.Claim, "reason", r.Reason)
 		l.end(e, r.Reason)
 		if record := l.live(r.Claim); record != nil {
-			record.released.Insert(r.Pod)
+			record.release(r.Pod)
 			byClaim[r.Claim] = append(byClaim[r.Claim], r.Pod)
 		}
 	}

@@ -33,24 +33,31 @@ func (r *record) see(claim *v1alpha1.NodeClaim) {
 	}
 	r.seated = slices.DeleteFunc(r.seated, func(p v1alpha1.ReservedPod) bool { return held.Has(p.UID) || r.released.Has(p.UID) })
 	r.claim = claim
-	r.show(r.seated)
+	r.show(r.seated, r.released.Difference(sets.New(claim.Status.Released...)).UnsortedList())
 }
 
 // seat reserves an expected pod's place for a pod that has come.
 func (r *record) seat(pod *corev1.Pod) {
-	r.released.Delete(pod.UID)
 	p := reservedPod(pod)
 	r.seated = append(r.seated, p)
-	r.show([]v1alpha1.ReservedPod{p})
+	r.show([]v1alpha1.ReservedPod{p}, nil)
 }
 
-// show adds pods to the claim. What an informer has given is not changed.
-func (r *record) show(pods []v1alpha1.ReservedPod) {
-	if len(pods) == 0 {
+// release notes that a pod holds no place there any more.
+func (r *record) release(pod types.UID) {
+	r.released.Insert(pod)
+	r.show(nil, []types.UID{pod})
+}
+
+// show adds pods to what the claim shows as reserved for and as released. What an informer
+// has given is not changed.
+func (r *record) show(seated []v1alpha1.ReservedPod, released []types.UID) {
+	if len(seated) == 0 && len(released) == 0 {
 		return
 	}
 	c := *r.claim
-	c.Status.Added = slices.Concat(c.Status.Added, pods)
+	c.Status.Added = slices.Concat(c.Status.Added, seated)
+	c.Status.Released = slices.Concat(c.Status.Released, released)
 	r.claim = &c
 }
 

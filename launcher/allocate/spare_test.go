@@ -40,6 +40,11 @@ func giving(c *v1alpha1.NodeClaim, version string, pods ...string) *v1alpha1.Nod
 	return c
 }
 
+func returned(c *v1alpha1.NodeClaim, pod types.UID) *v1alpha1.NodeClaim {
+	c.Status.Released = append(c.Status.Released, pod)
+	return c
+}
+
 // TestNodeIsReadyBeforePlanIsHeard: what the planner wrote is no news by the time it is
 // heard of. A node that is ready stays so.
 func TestNodeIsReadyBeforePlanIsHeard(t *testing.T) {
@@ -52,7 +57,7 @@ func TestNodeIsReadyBeforePlanIsHeard(t *testing.T) {
 	ready := initialized(written)
 	ready.ResourceVersion = "10"
 	l.observe(event{claim: ready})
-	l.planned(result{grown: []grown{{written, []*corev1.Pod{waiting("b")}}}})
+	l.planned(result{grown: []*v1alpha1.NodeClaim{written}})
 	for _, pod := range []types.UID{"a", "b"} {
 		if e := l.pods[pod]; e.Phase != Ready {
 			t.Errorf("pod %s is %s", pod, e.Phase)
@@ -73,7 +78,7 @@ func TestReleasedWhileOthersAreAdded(t *testing.T) {
 	l.plan("test")
 	l.release([]Release{{Pod: "q", Claim: "c", Reason: "displaced"}})
 	l.reserve([]*corev1.Pod{waiting("q")})
-	l.planned(result{grown: []grown{{giving(claim, "6", "b"), []*corev1.Pod{waiting("b")}}}})
+	l.planned(result{grown: []*v1alpha1.NodeClaim{giving(claim, "6", "b")}})
 	if e := l.pods["q"]; e.Phase != Waiting || e.Claim != "" {
 		t.Errorf("pod q is %s on %q, want waiting", e.Phase, e.Claim)
 	}
@@ -91,6 +96,8 @@ func TestRoomsOfClaims(t *testing.T) {
 	}{
 		{"on its way", launched("a", "b"), []string{"a", "b"}, true},
 		{"a pod that is planned for was released a moment ago", launched("a", "p"), []string{"a"}, true},
+		{"it could not take a pod that is planned for", returned(launched("a", "p"), "p"), []string{"a"}, false},
+		{"it could not take another pod", returned(launched("a", "q"), "q"), []string{"a"}, true},
 		{"not launched yet", claimFor("c", "a"), []string{"a"}, false},
 		{"its node was ready and is gone", initialized(launched("a")), []string{"a"}, false},
 	} {

@@ -148,8 +148,8 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 
 // addNodes adds what exists and what is on its way, each with the pods reserved for it.
 // Pods that are planned for hold no place, whatever a claim says that does not know of
-// their release yet. A claim whose node was ready once is not on its way: where the node
-// is missing, it is gone.
+// their release yet, and get no place anew on a node that could not take them. A claim
+// whose node was ready once is not on its way: where the node is missing, it is gone.
 func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.Set[types.UID]) error {
 	infos, waiting, err := cluster.NodeInfos(ctx, p.cfg.Client)
 	if err != nil {
@@ -162,7 +162,7 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 		if info == nil || !initialized {
 			info = v.inFlight(claim, info)
 			infos[cmp.Or(claim.Status.NodeName, info.Node().Name)] = info
-			if claim.Status.InstanceType != "" && !initialized {
+			if claim.Status.InstanceType != "" && !initialized && !slices.ContainsFunc(claim.Status.Released, planned.Has) {
 				v.rooms[info.Node().Name] = claim
 			}
 		}
