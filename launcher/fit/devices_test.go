@@ -79,9 +79,9 @@ func (l *lab) claim(name string, change ...func(*resourceapi.ResourceClaim)) *la
 	return l
 }
 
-// pods adds pods, each with a claim of its own from one template.
-func (l *lab) pods(n int, app string, change ...func(*corev1.Pod)) *lab {
-	for _, p := range pods(n, app, "500m", "512Mi", change...) {
+// pods adds pods that train, each with a claim of its own from one template.
+func (l *lab) pods(n int, change ...func(*corev1.Pod)) *lab {
+	for _, p := range pods(n, "train", "500m", "512Mi", change...) {
 		p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "card", ResourceClaimTemplateName: new("card")}}
 		p.Status.ResourceClaimStatuses = []corev1.PodResourceClaimStatus{{Name: "card", ResourceClaimName: &p.Name}}
 		l.claim(p.Name, func(c *resourceapi.ResourceClaim) {
@@ -92,10 +92,10 @@ func (l *lab) pods(n int, app string, change ...func(*corev1.Pod)) *lab {
 	return l
 }
 
-// sharing adds pods that share a claim.
-func (l *lab) sharing(n int, app, claim string, change ...func(*corev1.Pod)) *lab {
-	for _, p := range pods(n, app, "500m", "512Mi", change...) {
-		p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "card", ResourceClaimName: &claim}}
+// sharing adds pods that share the claim of the name "one".
+func (l *lab) sharing(n int) *lab {
+	for _, p := range pods(n, "train", "500m", "512Mi") {
+		p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "card", ResourceClaimName: new("one")}}
 		l.Pods = append(l.Pods, p)
 	}
 	return l
@@ -140,26 +140,26 @@ func TestDevices(t *testing.T) {
 		lab  *lab
 		want string
 	}{
-		{"a card each", newLab().node("n1", 2).pods(2, "train"), "n1: 2×train\n"},
-		{"fewer cards than pods", newLab().node("n1", 1).pods(2, "train"), "n1: 1×train\nno place: train: nodepool " + none + "\n"},
-		{"two nodes", newLab().node("n1", 1).node("n2", 2).pods(3, "train"), "n1: 1×train\nn2: 2×train\n"},
-		{"no cards at all", newLab().pods(1, "train"), "no place: train: nodepool " + none + "\n"},
-		{"pods that share a claim", newLab().node("n1", 1).node("n2", 1).claim("one").sharing(3, "train", "one"), "n1: 3×train\n"},
-		{"pods that share a claim that others use", newLab().node("n1", 1).node("n2", 1).claim("one", inUse("n2", 2)).sharing(2, "train", "one"), "n2: 2×train\n"},
+		{"a card each", newLab().node("n1", 2).pods(2), "n1: 2×train\n"},
+		{"fewer cards than pods", newLab().node("n1", 1).pods(2), "n1: 1×train\nno place: train: nodepool " + none + "\n"},
+		{"two nodes", newLab().node("n1", 1).node("n2", 2).pods(3), "n1: 1×train\nn2: 2×train\n"},
+		{"no cards at all", newLab().pods(1), "no place: train: nodepool " + none + "\n"},
+		{"pods that share a claim", newLab().node("n1", 1).node("n2", 1).claim("one").sharing(3), "n1: 3×train\n"},
+		{"pods that share a claim that others use", newLab().node("n1", 1).node("n2", 1).claim("one", inUse("n2", 2)).sharing(2), "n2: 2×train\n"},
 		{
 			"more pods that share a claim than the API server takes",
-			newLab().node("n1", 1).claim("one", inUse("n1", 255)).sharing(2, "train", "one").unnoticed(),
+			newLab().node("n1", 1).claim("one", inUse("n1", 255)).sharing(2).unnoticed(),
 			"n1: 1×train\nno place: train: resourceclaim one: 256 pods share it, and no more may\n",
 		},
-		{"a card that is used", newLab().node("n1", 1).claim("one", inUse("n1", 1)).pods(1, "train"), "no place: train: nodepool " + none + "\n"},
-		{"cards in the network", newLab().network(2).pods(2, "train", antiAffinity(corev1.LabelHostname)), "c2m4/a: 1×train\nc2m4/a: 1×train\n"},
+		{"a card that is used", newLab().node("n1", 1).claim("one", inUse("n1", 1)).pods(1), "no place: train: nodepool " + none + "\n"},
+		{"cards in the network", newLab().network(2).pods(2, antiAffinity(corev1.LabelHostname)), "c2m4/a: 1×train\nc2m4/a: 1×train\n"},
 		{
 			"fewer cards in the network than pods",
-			newLab().network(1).pods(2, "train"), "c2m4/a: 1×train\nno place: train: nodepool default: cannot allocate all claims\n",
+			newLab().network(1).pods(2), "c2m4/a: 1×train\nno place: train: nodepool default: cannot allocate all claims\n",
 		},
 		{
 			"a card that is promised to another pod",
-			newLab().node("n1", 1).pods(2, "train").promised("n1"), "no place: train: nodepool " + none + "\n",
+			newLab().node("n1", 1).pods(2).promised("n1"), "no place: train: nodepool " + none + "\n",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -27,4 +27,14 @@
 // them directly, pod by pod (exact.go). Volumes and devices that a pod of the plan is given
 // are nobody else's from then on (verify.go, devices.go). So every pod of a plan has passed the
 // real plugins, and a mistake here costs time or money, never a pod that does not fit.
+//
+// Priority comes first: where a pod has no place and one of a lower priority may have it, all
+// is planned anew, one priority after the other (bands.go).
+//
+// # What is foretold of a node to be bought
+//
+// Its labels, taints and allocatable are its template's. How many volumes it attaches is known
+// where a node of its type runs (attach.go); which features it declares, where nodes of its
+// pool do (Input.Features). Devices it has none until its drivers publish them, so nothing is
+// bought for a claim to devices of its own, and the pod is told so (devices.go).
 package fit

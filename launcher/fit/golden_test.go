@@ -17,7 +17,7 @@ import (
 // TestGolden plans the situations in testdata. A situation is one thing a line:
 //
 //	types POOL SIZE... [zones=a,b] [taint=KEY] [tier=N] [label=KEY:VALUE] [gpu=N]
-//	node NAME zone=Z [open] [disks=N]
+//	node NAME zone=Z [open] [disks=N] [label=KEY:VALUE]
 //	daemonset NAME CPU [port=N]
 //	pods NAME COUNT CPU MEMORY [on=NODE] [...]   what else pods may ask for is in asks
 //	limit N
@@ -120,6 +120,10 @@ func (s *scenario) addTypes(pool string, sizes []string, opt map[string]string) 
 
 func (s *scenario) addNode(name string, opt map[string]string) {
 	node := existing(name, opt["zone"]).Node()
+	if l, ok := opt["label"]; ok {
+		key, value, _ := strings.Cut(l, ":")
+		node.Labels[key] = value
+	}
 	s.Nodes = append(s.Nodes, node)
 	if _, open := opt["open"]; open {
 		s.Open = append(s.Open, name)
@@ -158,7 +162,11 @@ func topologyKey(short string) string {
 var asks = map[string]func(s *scenario, p *corev1.Pod, value string){
 	"on":     func(_ *scenario, p *corev1.Pod, v string) { p.Spec.NodeName = v },
 	"spread": func(_ *scenario, p *corev1.Pod, v string) { spread(topologyKey(v))(p) },
-	"apart":  func(_ *scenario, p *corev1.Pod, v string) { antiAffinity(topologyKey(v))(p) },
+	"wish-spread": func(_ *scenario, p *corev1.Pod, v string) {
+		spread(topologyKey(v))(p)
+		p.Spec.TopologySpreadConstraints[0].WhenUnsatisfiable = corev1.ScheduleAnyway
+	},
+	"apart": func(_ *scenario, p *corev1.Pod, v string) { antiAffinity(topologyKey(v))(p) },
 	"apart-from": func(_ *scenario, p *corev1.Pod, v string) {
 		app, key, _ := strings.Cut(v, "@")
 		terms := []corev1.PodAffinityTerm{{TopologyKey: topologyKey(key), LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}}}

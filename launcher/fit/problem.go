@@ -138,7 +138,8 @@ func sameOwner(a, b *corev1.Pod) bool {
 	return x != nil && y != nil && a.Namespace == b.Namespace && x.Kind == y.Kind && x.Name == y.Name
 }
 
-// free is what is left of a node.
+// free is what is left of a node. A node may have less than its pods take; a pod that takes
+// nothing of that does not mind (plugins/noderesources/fit.go, fitsRequest).
 func (s *Space) free(info *framework.NodeInfo) pack.Vector {
 	v := s.resources.amounts(info.Allocatable)
 	for i, used := range s.resources.amounts(info.Requested) {
@@ -147,6 +148,9 @@ func (s *Space) free(info *framework.NodeInfo) pack.Vector {
 	v[podsAt] = int64(info.Allocatable.AllowedPodNumber - len(info.Pods))
 	s.setAttachable(v, info.Node())
 	s.takeAttached(v, info)
+	for i := range v {
+		v[i] = max(v[i], 0)
+	}
 	return v
 }
 
