@@ -227,11 +227,22 @@ func (t *teller) adopt(uid types.UID, node string) {
 	t.told[uid] = what
 }
 
-// reservedNote says what was bought, where and for how much.
+// reservedNote says what was bought, where and for how much, since when the pod waits, with
+// whom it was planned and when it will run.
 func reservedNote(r ledger.Reservation) string {
-	return fmt.Sprintf("node %s (%s, %s, %s, $%.4f/h) is being launched for this pod (claim %s)",
+	note := fmt.Sprintf("node %s (%s, %s, %s, $%.4f/h) is being launched for this pod (claim %s)",
 		r.Node, r.Offer.InstanceType, r.Offer.Zone, r.Offer.CapacityType, r.Offer.Price, r.Claim)
+	if !r.Offer.ExpectedReady.IsZero() {
+		note += "; expected to be ready at " + clockTime(r.Offer.ExpectedReady)
+	}
+	note += "; the pod waits since " + clockTime(r.Since)
+	if r.Batch != "" {
+		note += ", " + r.Batch
+	}
+	return note
 }
+
+func clockTime(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
 func truncate(note string) string {
 	if len(note) <= maxNote {

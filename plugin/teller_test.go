@@ -90,7 +90,7 @@ func TestTelling(t *testing.T) {
 			[]string{"Warning Unlaunchable no node can be launched for this pod: limit"}},
 		{"launched", func() { w.plugin.Apply([]ledger.Update{launched("a", "c1", "i-1")}) }, []string{
 			`write: PodScheduled=False Unschedulable "node i-1 is being launched for this pod (claim c1)" node "i-1"`,
-			"Normal Reserved node i-1 (t3.medium, us-east-1a, on-demand, $0.0416/h) is being launched for this pod (claim c1)",
+			"Normal Reserved node i-1 (t3.medium, us-east-1a, on-demand, $0.0416/h) is being launched for this pod (claim c1); the pod waits since 01:46:40 UTC",
 		}},
 		{"ready", func() { w.plugin.nodeSeen(node("i-1", "1")) }, nil},
 		{"ended", func() { w.plugin.Apply([]ledger.Update{update("a", ledger.PhaseEnded, "")}) },
@@ -126,7 +126,7 @@ func TestPatience(t *testing.T) {
 		}
 	}
 	launch := func(w *world) { w.plugin.Apply([]ledger.Update{launched("a", "c1", "i-1")}) }
-	const launchedNote = "Normal Reserved node i-1 (t3.medium, us-east-1a, on-demand, $0.0416/h) is being launched for this pod (claim c1)"
+	const launchedNote = "Normal Reserved node i-1 (t3.medium, us-east-1a, on-demand, $0.0416/h) is being launched for this pod (claim c1); the pod waits since 01:46:40 UTC"
 	const launchedCondition = `write: PodScheduled=False Unschedulable "node i-1 is being launched for this pod (claim c1)" node "i-1"`
 	for _, tc := range []struct {
 		name  string
@@ -219,5 +219,19 @@ func TestBoundIsNotTold(t *testing.T) {
 	}
 	if n := len(w.plugin.teller.told); n != 0 {
 		t.Errorf("%d pods are remembered for ever", n)
+	}
+}
+
+func TestReservedNote(t *testing.T) {
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	r := ledger.Reservation{
+		Claim: "c1", Node: "i-1", Since: noon, Batch: "planned with 99 other pods after 22ms: all pods of its owners are known",
+		Offer: ledger.Offer{InstanceType: "t3.medium", Zone: "us-east-1a", CapacityType: "spot", Price: 0.0125, ExpectedReady: noon.Add(38 * time.Second)},
+	}
+	want := "node i-1 (t3.medium, us-east-1a, spot, $0.0125/h) is being launched for this pod (claim c1); " +
+		"expected to be ready at 12:00:38 UTC; the pod waits since 12:00:00 UTC, " +
+		"planned with 99 other pods after 22ms: all pods of its owners are known"
+	if got := reservedNote(r); got != want {
+		t.Errorf("note %q\nwant %q", got, want)
 	}
 }

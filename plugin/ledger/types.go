@@ -121,7 +121,7 @@ type Node struct {
 	Version string
 	// Claim is the NodeClaim it belongs to, from when the launcher has registered it.
 	Claim string
-	Ready   bool
+	Ready bool
 	// Taints are those that keep pods out: NoSchedule and NoExecute.
 	Taints []v1.Taint
 	// Scalar names the resources, other than CPU, memory and storage, of which the node
