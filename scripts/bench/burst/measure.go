@@ -23,7 +23,9 @@ type Figures struct {
 	// CreatedToCreateFleet is, by pod, from its creation until the call came that launched its node.
 	CreatedToCreateFleet observe.Percentiles `json:"createdToCreateFleetMs"`
 	// ReadyToBound is, by pod, from its node having turned ready and free of the not-ready
-	// taint, which kube-controller-manager removes, until it was bound there.
+	// taint, which kube-controller-manager removes, until it was bound there. For a pod that
+	// was created later, as nodes for certain replicas may be ready before they are, it counts
+	// from its creation.
 	ReadyToBound observe.Percentiles `json:"readyToBoundMs"`
 	// ReadyToAllBound is, by node, the same until the last of its pods was bound.
 	ReadyToAllBound observe.Percentiles `json:"readyToAllBoundMs"`
@@ -64,18 +66,18 @@ func measure(v *observe.View, calls []simec2.Call, log told) Figures {
 		}
 	}
 	var toFleet, toBound, toAllBound []time.Duration
-	lastOn, podsOn := map[string]time.Time{}, map[string]int{}
+	lastOn, lastFor, podsOn := map[string]time.Time{}, map[string]time.Time{}, map[string]int{}
 	for uid, p := range v.Pods {
 		reach("created", p.Created)
 		reach("marked unschedulable", p.Unschedulable)
 		reach("bound", p.Bound)
 		podsOn[p.Node]++
-		lastOn[p.Node] = later(lastOn[p.Node], p.Bound)
+		lastOn[p.Node], lastFor[p.Node] = later(lastOn[p.Node], p.Bound), later(lastFor[p.Node], p.Created)
 		if n := v.Nodes[p.Node]; n != nil {
 			reach("node registered", n.Registered)
 			reach("node ready", n.Ready)
 			reach("node free of not-ready taint", n.Schedulable)
-			toBound = append(toBound, max(0, p.Bound.Sub(n.Schedulable)))
+			toBound = append(toBound, max(0, p.Bound.Sub(later(n.Schedulable, p.Created))))
 		}
 		c := v.ClaimOf(uid)
 		if c == nil || c.Status.NodeName != p.Node {
@@ -92,7 +94,7 @@ func measure(v *observe.View, calls []simec2.Call, log told) Figures {
 	for name, last := range lastOn {
 		f.MostPodsOnOne = max(f.MostPodsOnOne, podsOn[name])
 		if n := v.Nodes[name]; n != nil {
-			toAllBound = append(toAllBound, max(0, last.Sub(n.Schedulable)))
+			toAllBound = append(toAllBound, max(0, last.Sub(later(n.Schedulable, lastFor[name]))))
 		}
 	}
 	f.CreatedToCreateFleet = observe.PercentilesOf(toFleet)
