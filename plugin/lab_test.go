@@ -118,7 +118,7 @@ func newLab(t testing.TB) *lab {
 		cancel()
 		factory.Shutdown()
 		broadcaster.Shutdown()
-		l.plugin.teller.queue.ShutDown()
+		l.plugin.shutDown()
 	})
 	return l
 }

@@ -32,7 +32,7 @@ func (p *Slipway) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Po
 	case !reserved && p.awaitsVictims(pod):
 		return nil, p.leaveIt("waiting for victims to leave node " + pod.Status.NominatedNodeName)
 	case !reserved:
-		return p.handOver(pod)
+		return p.first(pod)
 	case r.State == ledger.Unlaunchable:
 		return nil, p.leaveIt(describe(r))
 	case r.Unanswered:

@@ -23,6 +23,7 @@ import (
 func (p *Slipway) explaining(next scheduler.FailureHandlerFn) scheduler.FailureHandlerFn {
 	return func(ctx context.Context, f framework.Framework, info *framework.QueuedPodInfo, status *fwk.Status, nominating *fwk.NominatingInfo, start time.Time) {
 		uid := info.Pod.UID
+		p.decide(info.Pod, status, nominating)
 		if f.ProfileName() != p.handle.ProfileName() || !p.explains(uid, status, nominating) {
 			next(ctx, f, info, status, nominating, start)
 			return

@@ -78,7 +78,7 @@ func (p *Slipway) isNew(info *framework.QueuedPodInfo) bool {
 		return false
 	}
 	_, reserved := p.ledger.Get(pod.UID)
-	return !reserved
+	return !reserved && p.launchesAtOnce(pod)
 }
 
 // collect hands a pod over. If that fails, the pod is left to the full cycle.

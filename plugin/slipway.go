@@ -60,6 +60,7 @@ type Slipway struct {
 	launcher launcher
 	pods     corelisters.PodLister
 	teller   *teller
+	policy   *policy
 	metrics  *metrics
 
 	// leading is set once this process schedules. Standbys follow what happens, so that
@@ -112,7 +113,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin
 		Observer:    m,
 	})
 	if err != nil {
-		p.teller.queue.ShutDown()
+		p.shutDown()
 		return nil, fmt.Errorf("plugin %s: %w", Name, err)
 	}
 	p.launcher = c
@@ -138,6 +139,7 @@ func assemble(ctx context.Context, handle fwk.Handle, args *config.SlipwayArgs, 
 		pods:    handle.SharedInformerFactory().Core().V1().Pods().Lister(),
 		metrics: m,
 		synced:  make(chan struct{}),
+		policy:  newPolicy(args, clk),
 	}
 	p.teller = newTeller(p.ledger, p.pods, handle, clk)
 	return p
@@ -150,12 +152,12 @@ func (p *Slipway) start(ctx context.Context, run func(context.Context) error) er
 	synced, remove, err := p.listen()
 	if err != nil {
 		p.stop()
-		p.teller.queue.ShutDown()
+		p.shutDown()
 		return err
 	}
 	p.wg.Go(func() {
 		defer remove()
-		defer p.teller.queue.ShutDown()
+		defer p.shutDown()
 		if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 			return
 		}
@@ -167,9 +169,16 @@ func (p *Slipway) start(ctx context.Context, run func(context.Context) error) er
 		})
 		wg.Go(func() { p.teller.run(ctx) })
 		wg.Go(func() { p.expire(ctx) })
+		wg.Go(func() { p.wakeDue(ctx) })
 		wg.Wait()
 	})
 	return nil
+}
+
+// shutDown ends the queues' goroutines.
+func (p *Slipway) shutDown() {
+	p.teller.queue.ShutDown()
+	p.policy.due.ShutDown()
 }
 
 // Close ends the goroutines. The scheduler calls it when it stops.

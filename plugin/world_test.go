@@ -135,7 +135,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.plugin.teller.queue.ShutDown)
+	t.Cleanup(w.plugin.shutDown)
 	return w
 }
 

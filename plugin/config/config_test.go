@@ -51,8 +51,10 @@ func TestLoad(t *testing.T) {
 		{name: "defaults", args: minimal, want: &defaulted},
 		{
 			name: "everything",
-			args: minimal + "order: LaunchFirst\nrequestTimeout: 3s\nttl: {waiting: 5s, ready: 1m}\n",
+			args: minimal + "order: PreemptFirst\norderByPriorityClass: {batch: NeverLaunch}\nlaunchDelay: 30s\nrequestTimeout: 3s\nttl: {waiting: 5s, ready: 1m}\n",
 			want: with(func(a *config.SlipwayArgs) {
+				a.Order, a.OrderByPriorityClass = config.PreemptFirst, map[string]config.Order{"batch": config.NeverLaunch}
+				a.LaunchDelay = seconds(30)
 				a.RequestTimeout, a.TTL.Waiting, a.TTL.Ready = seconds(3), seconds(5), seconds(60)
 			}),
 		},
@@ -87,8 +89,12 @@ func TestValidate(t *testing.T) {
 			want: "args.launcherAddress: Required value: the launcher's address"},
 		{name: "no certificate", change: func(a *config.SlipwayArgs) { a.TLS.CertFile = "" },
 			want: "args.tls.certFile: Required value: the launcher accepts no caller without a certificate"},
-		{name: "another order", change: func(a *config.SlipwayArgs) { a.Order = "PreemptFirst" },
-			want: `args.order: Unsupported value: "PreemptFirst": supported values: "LaunchFirst"`},
+		{name: "another order", change: func(a *config.SlipwayArgs) { a.Order = "BuyFirst" },
+			want: `args.order: Unsupported value: "BuyFirst": supported values: "LaunchFirst", "PreemptFirst", "NeverLaunch"`},
+		{name: "another order of a class", change: func(a *config.SlipwayArgs) { a.OrderByPriorityClass = map[string]config.Order{"low": "Never"} },
+			want: `args.orderByPriorityClass[low]: Unsupported value: "Never": supported values: "LaunchFirst", "PreemptFirst", "NeverLaunch"`},
+		{name: "a negative delay", change: func(a *config.SlipwayArgs) { a.LaunchDelay.Duration = -time.Second },
+			want: `args.launchDelay: Invalid value: "-1s": must not be negative`},
 		{name: "a negative time", change: func(a *config.SlipwayArgs) { a.TTL.Ready.Duration = -1 },
 			want: `args.ttl.ready: Invalid value: "-1ns": must be longer than 0s`},
 	} {

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"maps"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,9 +21,13 @@ type SlipwayArgs struct {
 	LauncherAddress string `json:"launcherAddress"`
 	// TLS is how the two sides know each other. Required.
 	TLS TLS `json:"tls"`
-	// Order says what is tried first for a pod that fits nowhere: LaunchFirst, which is
-	// the default and the only order so far.
+	// Order says what is tried first for a pod that fits nowhere. Default LaunchFirst.
 	Order Order `json:"order,omitempty"`
+	// OrderByPriorityClass overrides Order for pods of these PriorityClasses, by name.
+	OrderByPriorityClass map[string]Order `json:"orderByPriorityClass,omitempty"`
+	// LaunchDelay is how long, from its creation, a pod waits for room before a node is
+	// launched for it. The annotation slipway.dev/launch-delay overrides it. Default 0s.
+	LaunchDelay metav1.Duration `json:"launchDelay,omitzero"`
 	// RequestTimeout bounds each call to the launcher. Default 10s.
 	RequestTimeout metav1.Duration `json:"requestTimeout,omitzero"`
 	// TTL bounds how long a pod may wait for the launcher's and the node's next step.
@@ -64,9 +69,16 @@ type TTL struct {
 // Order says what is tried first for a pod that fits nowhere.
 type Order string
 
-// LaunchFirst launches a node before other pods are preempted; preemption is left for
-// the pods that no node can be launched for.
-const LaunchFirst Order = "LaunchFirst"
+// The orders.
+const (
+	// LaunchFirst launches a node before other pods are preempted; preemption is left for
+	// the pods that no node can be launched for.
+	LaunchFirst Order = "LaunchFirst"
+	// PreemptFirst launches a node only for pods that can preempt no others.
+	PreemptFirst Order = "PreemptFirst"
+	// NeverLaunch launches no node: pods wait for room, or preempt.
+	NeverLaunch Order = "NeverLaunch"
+)
 
 // SetDefaults fills in what was left out.
 func SetDefaults(args *SlipwayArgs) {
@@ -96,5 +108,6 @@ func (args *SlipwayArgs) DeepCopyObject() runtime.Object {
 		return nil
 	}
 	out := *args
+	out.OrderByPriorityClass = maps.Clone(args.OrderByPriorityClass)
 	return &out
 }

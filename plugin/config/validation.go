@@ -1,6 +1,9 @@
 package config
 
 import (
+	"maps"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -23,8 +26,17 @@ func Validate(path *field.Path, args *SlipwayArgs) error {
 			errs = append(errs, field.Required(f.path, f.why))
 		}
 	}
-	if args.Order != LaunchFirst {
-		errs = append(errs, field.NotSupported(path.Child("order"), args.Order, []Order{LaunchFirst}))
+	orders := []Order{LaunchFirst, PreemptFirst, NeverLaunch}
+	if !slices.Contains(orders, args.Order) {
+		errs = append(errs, field.NotSupported(path.Child("order"), args.Order, orders))
+	}
+	for _, class := range slices.Sorted(maps.Keys(args.OrderByPriorityClass)) {
+		if o := args.OrderByPriorityClass[class]; !slices.Contains(orders, o) {
+			errs = append(errs, field.NotSupported(path.Child("orderByPriorityClass").Key(class), o, orders))
+		}
+	}
+	if d := args.LaunchDelay.Duration; d < 0 {
+		errs = append(errs, field.Invalid(path.Child("launchDelay"), d.String(), "must not be negative"))
 	}
 	ttl := path.Child("ttl")
 	for _, f := range []struct {
