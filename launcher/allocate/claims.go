@@ -53,6 +53,9 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		}
 		l.tell(e)
 	}
+	if l.freeSeats(claim.Name) == 0 {
+		l.writeSeats(record) // again, should it have failed
+	}
 	l.cancelIfUnneeded(record, "its pods need it no longer")
 }
 

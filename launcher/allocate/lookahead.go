@@ -195,7 +195,8 @@ func (l *loop) sit(e *entry, r *record) {
 // writeSeats has the planner record on a claim who has its seats, once all are taken or
 // given up: until then the loop knows, and after a crash the pods come anew.
 func (l *loop) writeSeats(r *record) {
-	if len(r.seated) > 0 {
+	waits := slices.ContainsFunc(l.queue, func(j job) bool { return j.seated != nil && j.seated.claim == r.claim.Name })
+	if len(r.seated) > 0 && !waits {
 		l.submit(job{seated: &seatedPods{claim: r.claim.Name, pods: slices.Clone(r.seated)}})
 	}
 }

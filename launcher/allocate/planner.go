@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -260,6 +261,9 @@ func (p *planner) update(ctx context.Context, name string, change func(*v1alpha1
 		before := claim.DeepCopy()
 		if err := change(claim); err != nil {
 			return err
+		}
+		if equality.Semantic.DeepEqual(before.Status, claim.Status) {
+			return nil // done already
 		}
 		claim.SyncColumns()
 		return p.cfg.Client.Status().Patch(ctx, claim, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))

@@ -203,19 +203,23 @@ func (w *world) bound(app string, n int) []corev1.Pod {
 	return pods
 }
 
-// onReserved checks that each pod runs on the node that a claim reserves for it.
+// onReserved checks that each pod runs on the node that a claim reserves for it. Pods that
+// were planned for before they were created are written on the claim later.
 func (w *world) onReserved(pods []corev1.Pod) {
 	w.t.Helper()
-	claims := w.claims()
-	for _, p := range pods {
-		held := slices.ContainsFunc(claims, func(c v1alpha1.NodeClaim) bool {
-			return c.Status.NodeName == p.Spec.NodeName &&
-				slices.ContainsFunc(c.HeldPods(), func(r v1alpha1.ReservedPod) bool { return r.UID == p.UID })
-		})
-		if !held {
-			w.t.Errorf("pod %s is bound to %s, which was not reserved for it", p.Name, p.Spec.NodeName)
+	w.eventually("pods run on the nodes that are reserved for them", func() error {
+		claims := w.claims()
+		for _, p := range pods {
+			held := slices.ContainsFunc(claims, func(c v1alpha1.NodeClaim) bool {
+				return c.Status.NodeName == p.Spec.NodeName &&
+					slices.ContainsFunc(c.HeldPods(), func(r v1alpha1.ReservedPod) bool { return r.UID == p.UID })
+			})
+			if !held {
+				return fmt.Errorf("pod %s is bound to %s, which was not reserved for it", p.Name, p.Spec.NodeName)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // clean waits until no node, claim or instance is left.
