@@ -7,6 +7,15 @@
 //	Filter      keeps other pods out of the reserved room
 //	PostFilter  hands a pod that fits nowhere to the launcher; it never blocks
 //	Reserve     stops the clock of a reservation, PostBind ends it
+//
+// Three things no extension point offers; Builder.Attach puts them around the scheduler's
+// own functions:
+//
+//	SchedulePod     a pod whose like fits nowhere is refused from memory and handed over
+//	                (remember.go, package memory); no nodes at all count as none that fits
+//	NextPod         the first call waits for the launcher to tell what it has promised
+//	FailureHandler  does its work on the queue in silence for pods that wait for the
+//	                launcher; the teller says it all in one write (quiet.go, teller.go)
 package plugin
 
 import (

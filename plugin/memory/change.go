@@ -95,7 +95,7 @@ func (m *Memory) undoes(c change, r *refusal) bool {
 		return true
 	}
 	for plugin := range r.rejectors {
-		if m.overrules(plugin, c) {
+		if overrules(plugin, c) {
 			return true
 		}
 	}
@@ -123,7 +123,7 @@ func (h hint) queues(c change, pod *v1.Pod) bool {
 // overrules lists the changes after which a plugin's refusals are forgotten whatever its
 // hint says. The queue can afford a hint that leaves a rare case out: one pod waits for
 // longer. Here, all its like would.
-func (m *Memory) overrules(plugin string, c change) bool {
+func overrules(plugin string, c change) bool {
 	switch plugin {
 	case names.InterPodAffinity:
 		// The hint asks whether a pod that is gone matched all anti-affinity terms; one is
@@ -139,9 +139,6 @@ func (m *Memory) overrules(plugin string, c change) bool {
 		// The hint takes a node for matching before that did not match the profile's own
 		// affinity.
 		return c.of(fwk.Node, fwk.UpdateNodeLabel)
-	case m.cfg.Guard:
-		// The hint also asks for pods that are reserved, which none in memory is.
-		return c.of(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown) || c.of(fwk.Node, fwk.Add|fwk.UpdateNodeAllocatable)
 	default:
 		return false
 	}

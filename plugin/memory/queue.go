@@ -129,26 +129,24 @@ func (q *Queue) DeleteNominatedPodIfExists(pod *v1.Pod) {
 	q.ended(was)
 }
 
-// follow finds out where a pod is nominated after do, which may nominate it to a node.
+// follow notes that do may nominate the pod to a node. That it does is believed; that a
+// nomination to another node has ended is not, as some updates leave it (backend/queue,
+// UpdateNominatedPod) and a gated pod's is left too.
 func (q *Queue) follow(pod *v1.Pod, node string, do func()) {
 	s := q.stripeOf(pod)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	do()
 	was, known := s.nominated[pod.UID]
-	now := nomination{priority: corev1helpers.PodPriority(pod)}
-	for _, candidate := range []string{node, was.node} {
-		if candidate != "" && q.nominates(candidate, pod.UID) {
-			now.node = candidate
-			break
-		}
+	if known && node != was.node && q.nominates(was.node, pod.UID) {
+		node = was.node
 	}
-	if now.node == "" {
+	if node == "" {
 		delete(s.nominated, pod.UID)
 	} else {
-		s.nominated[pod.UID] = now
+		s.nominated[pod.UID] = nomination{node: node, priority: corev1helpers.PodPriority(pod)}
 	}
-	if known && was.node != now.node {
+	if known && node != was.node {
 		q.ended(was)
 	}
 }
