@@ -24,8 +24,11 @@ func (l *lab) fill(nodes int) {
 	}
 }
 
+// shapes is how many kinds of pods waiting makes.
+const shapes = 5
+
 // waiting is a pod of one of several shapes that fit on no full node.
-func waiting(i, shapes int) *v1.Pod {
+func waiting(i int) *v1.Pod {
 	shape := i % shapes
 	p := st.MakePod().Namespace("ns").Name(fmt.Sprint("p", i)).UID(fmt.Sprint("p", i)).SchedulerName(SchedulerName).
 		Label("app", fmt.Sprint("app", shape)).Label("pod", fmt.Sprint(i)).
@@ -43,13 +46,12 @@ func waiting(i, shapes int) *v1.Pod {
 func BenchmarkRecall(b *testing.B) {
 	l := newLab(b)
 	l.fill(10)
-	const shapes = 5
 	for i := range shapes {
-		l.refuse(waiting(i, shapes), nil)
+		l.refuse(waiting(i), nil)
 	}
 	pods := make([]*v1.Pod, 1000)
 	for i := range pods {
-		pods[i] = waiting(i, shapes)
+		pods[i] = waiting(i)
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -68,7 +70,7 @@ func BenchmarkLook(b *testing.B) {
 			continue
 		}
 		b.Run(name, func(b *testing.B) {
-			p := waiting(shape, 5)
+			p := waiting(shape)
 			b.ReportAllocs()
 			for b.Loop() {
 				if l.takes(p) {
@@ -108,7 +110,7 @@ func BenchmarkBurst(b *testing.B) {
 				bc.attach(l)
 				l.await(pods, "create pods", func() error {
 					for i := range pods {
-						if _, err := l.client.CoreV1().Pods("ns").Create(l.ctx, waiting(i, 5), metav1.CreateOptions{}); err != nil {
+						if _, err := l.client.CoreV1().Pods("ns").Create(l.ctx, waiting(i), metav1.CreateOptions{}); err != nil {
 							return err
 						}
 					}

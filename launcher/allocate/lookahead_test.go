@@ -70,7 +70,7 @@ func TestPodsToCome(t *testing.T) {
 	}{
 		{"all others", a(), []client.Object{replicas(10), a()}, 9},
 		{"it was the last", a(), []client.Object{replicas(1), a()}, 0},
-		{"two run already", a(), []client.Object{replicas(10), a(), replica("b", "70", onNode("n")), replica("c", "60", onNode("n"))}, 7},
+		{"two run already", a(), []client.Object{replicas(10), a(), replica("b", "70", onNode("n")), replica("c", "60", onNode("m"))}, 7},
 		{"one was scheduled before, which the cache does not show yet", a(), []client.Object{replicas(10), a(), replica("b", "40")}, 8},
 		{"one is there and comes after", a(), []client.Object{replicas(10), a(), replica("b", "60")}, 9},
 		{"one is on its way out", a(), []client.Object{replicas(10), a(), replica("b", "40", onNode("n"), leaving)}, 9},

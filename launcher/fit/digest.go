@@ -24,12 +24,11 @@ func (d *digest) str(s string) {
 }
 
 func (d *digest) flag(b *bool) {
-	switch {
-	case b == nil:
+	if b == nil {
 		d.num(-1)
-	default:
-		d.num(int64(one(*b)))
+		return
 	}
+	d.num(int64(one(*b)))
 }
 
 // message is a part of the API that knows its wire format.
