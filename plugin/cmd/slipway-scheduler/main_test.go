@@ -63,7 +63,7 @@ profiles:
 		{"no args", head, "args.launcherAddress: Required value"},
 		{"a field that does not exist", args + "launcher: here", `unknown field "launcher"`},
 		{"no address", args + "order: LaunchFirst" + tls, "args.launcherAddress: Required value"},
-		{"another order", args + "launcherAddress: a:1\n      order: PreemptFirst" + tls, `args.order: Unsupported value: "PreemptFirst"`},
+		{"another order", args + "launcherAddress: a:1\n      order: Sideways" + tls, `args.order: Unsupported value: "Sideways"`},
 		{"no certificate", args + "launcherAddress: a:1\n      tls: {certFile: " + dir + "/nowhere, keyFile: k, caFile: c}", "nowhere: no such file"},
 		{"two profiles", good + strings.Replace(good[strings.Index(good, "- schedulerName"):], "slipway-scheduler", "another", 1),
 			"may be enabled in one profile only"},
