@@ -39,3 +39,6 @@ func ShippedProfiles(t testing.TB, args *config.SlipwayArgs) []schedulerconfig.K
 	}
 	return internal.Profiles
 }
+
+// Reservations returns how many reservations the plugin's ledger holds.
+func (b *Builder) Reservations() int { return len(b.plugin.ledger.Pods()) }

@@ -36,33 +36,38 @@ type cluster struct {
 	client   *fake.Clientset
 	sched    *scheduler.Scheduler
 	launcher *launchertest.Launcher
+	builder  plugin.Builder
 }
 
-func startCluster(t *testing.T) *cluster {
+// startCluster starts one; change, if given, is called before anything runs.
+func startCluster(t *testing.T, change ...func(*cluster, *config.SlipwayArgs)) *cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	authority := launchertest.NewAuthority(t)
 	c := &cluster{t: t, ctx: ctx, client: fake.NewClientset(), launcher: launchertest.New(t, authority)}
 	c.client.PrependReactor("create", "pods", c.bind)
 	files := authority.WriteFiles(t.TempDir())
-	profiles := plugin.ShippedProfiles(t, &config.SlipwayArgs{
+	args := &config.SlipwayArgs{
 		LauncherAddress: c.launcher.Address(),
 		TLS:             config.TLS{CertFile: files.Cert, KeyFile: files.Key, CAFile: files.CA},
-	})
+	}
+	for _, f := range change {
+		f(c, args)
+	}
+	profiles := plugin.ShippedProfiles(t, args)
 	c.launcher.Start()
 
 	informers := scheduler.NewInformerFactory(c.client, 0)
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: c.client.EventsV1()})
 	broadcaster.StartRecordingToSink(ctx.Done())
-	var builder plugin.Builder
 	sched, err := scheduler.New(ctx, c.client, informers, nil, profile.NewRecorderFactory(broadcaster),
 		scheduler.WithProfiles(profiles...),
-		scheduler.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{plugin.Name: builder.New}))
+		scheduler.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{plugin.Name: c.builder.New}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.sched = sched
-	if err := builder.Attach(sched); err != nil {
+	if err := c.builder.Attach(sched); err != nil {
 		t.Fatal(err)
 	}
 	informers.Start(ctx.Done())
@@ -114,16 +119,21 @@ func (c *cluster) create(name, cpu string) {
 func (c *cluster) join(name, cpu string) {
 	c.t.Helper()
 	before := c.sched.Cache.NodeCount()
-	node := st.MakeNode().Name(name).Capacity(map[v1.ResourceName]string{v1.ResourceCPU: cpu, v1.ResourcePods: "110"}).
-		Condition(v1.NodeReady, v1.ConditionTrue, "", "").Obj()
-	if _, err := c.client.CoreV1().Nodes().Create(c.ctx, node, metav1.CreateOptions{}); err != nil {
-		c.t.Fatal(err)
-	}
+	c.addNode(name, cpu)
 	err := wait.PollUntilContextCancel(c.ctx, 5*time.Millisecond, true, func(context.Context) (bool, error) {
 		return c.sched.Cache.NodeCount() > before, nil
 	})
 	if err != nil {
 		c.t.Fatalf("waiting for the scheduler to see node %s: %v", name, err)
+	}
+}
+
+func (c *cluster) addNode(name, cpu string) {
+	c.t.Helper()
+	node := st.MakeNode().Name(name).Capacity(map[v1.ResourceName]string{v1.ResourceCPU: cpu, v1.ResourcePods: "110"}).
+		Condition(v1.NodeReady, v1.ConditionTrue, "", "").Obj()
+	if _, err := c.client.CoreV1().Nodes().Create(c.ctx, node, metav1.CreateOptions{}); err != nil {
+		c.t.Fatal(err)
 	}
 }
 

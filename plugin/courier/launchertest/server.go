@@ -155,6 +155,13 @@ func (l *Launcher) Pods() (pods []*v1.Pod, calls int) {
 	return slices.Clone(l.pods), l.calls
 }
 
+// Has tells whether there is a reservation for a pod.
+func (l *Launcher) Has(uid string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reservations[uid] != nil
+}
+
 // Releases returns every release, in order.
 func (l *Launcher) Releases() []*slipwayv1.Release {
 	l.mu.Lock()
