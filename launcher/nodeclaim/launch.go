@@ -76,11 +76,12 @@ func (l *launcher) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	case rejection(claim) != "": // and then we crashed
 		return reconcile.Result{}, l.delete(ctx, claim)
 	}
+	// However old the claim looks, it is tried once: the API server's clock may not be ours.
 	left := claim.CreationTimestamp.Add(l.timeout).Sub(l.clock.Now())
-	if left <= 0 {
+	if left <= 0 && hasCondition(claim, v1alpha1.ConditionLaunched) {
 		return reconcile.Result{}, l.giveUp(ctx, claim)
 	}
-	return l.launch(ctx, claim, left)
+	return l.launch(ctx, claim, max(left, time.Second))
 }
 
 // forget drops what was remembered of a claim.
