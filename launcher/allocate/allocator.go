@@ -36,6 +36,9 @@ type Config struct {
 	// Engines by scheduler name; pods of other schedulers are refused.
 	Engines map[string]*fit.Engine
 	Metrics prometheus.Registerer
+	// Leads returns an error once another process may lead, whose plans ours must not add to;
+	// nil where there is only one.
+	Leads func() error
 	// Idle closes a batch when no pod has come for so long; default 100 ms.
 	Idle time.Duration
 	// Longest closes a batch however many pods still come; default 1 s.
@@ -58,6 +61,9 @@ func (c *Config) complete() error {
 	setDefault(&c.MaxWaiting, 50_000)
 	setDefault(&c.Alternatives, 60)
 	setDefault(&c.Improve, 200*time.Millisecond)
+	if c.Leads == nil {
+		c.Leads = func() error { return nil }
+	}
 	if c.Idle < 0 || c.Longest < c.Idle {
 		return fmt.Errorf("allocate: batch idle %s must be positive and at most the longest batch %s", c.Idle, c.Longest)
 	}

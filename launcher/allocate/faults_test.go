@@ -36,7 +36,26 @@ func newPlanner(t *testing.T, funcs interceptor.Funcs, objects ...client.Object)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.NodeClaim{}).
 		WithInterceptorFuncs(funcs).Build()
-	return &planner{cfg: Config{Client: c, Live: c}, log: logr.Discard()}, c
+	return &planner{cfg: Config{Client: c, Live: c, Leads: func() error { return nil }}, log: logr.Discard()}, c
+}
+
+// TestFormerLeader: who may have a successor writes no claim, as that one may have planned
+// for the same pods.
+func TestFormerLeader(t *testing.T) {
+	p, c := newPlanner(t, interceptor.Funcs{})
+	over := errors.New("the lease is over")
+	p.cfg.Leads = func() error { return over }
+	failed := map[types.UID]string{}
+	if written := p.write(t.Context(), []*v1alpha1.NodeClaim{claimFor("c", "a")}, failed); len(written) > 0 {
+		t.Errorf("%d claims were written", len(written))
+	}
+	if !strings.Contains(failed["a"], over.Error()) {
+		t.Errorf("failed pods: %v", failed)
+	}
+	var claims v1alpha1.NodeClaimList
+	if err := c.List(t.Context(), &claims); err != nil || len(claims.Items) > 0 {
+		t.Errorf("%d claims, %v", len(claims.Items), err)
+	}
 }
 
 // TestLostAnswer: a claim whose creation was done, but not answered, is not written twice.

@@ -78,7 +78,11 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(cfg, restConfig)
+	lock, err := newLease(cfg, restConfig)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(cfg, restConfig, lock)
 	if err != nil {
 		return err
 	}
@@ -103,7 +107,7 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 	}
 	allocator, err := allocate.New(allocate.Config{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(), Catalog: catalog, Engines: engines, Metrics: metrics.Registry,
-		Idle: cfg.Batch.Idle.Duration, Longest: cfg.Batch.Longest.Duration,
+		Idle: cfg.Batch.Idle.Duration, Longest: cfg.Batch.Longest.Duration, Leads: lock.Leads,
 	})
 	if err != nil {
 		return err
@@ -163,25 +167,24 @@ func clientConfig(cfg *config.Config, kubeconfig string) (*rest.Config, error) {
 	return c, nil
 }
 
-func newManager(cfg *config.Config, restConfig *rest.Config) (ctrl.Manager, error) {
+func newManager(cfg *config.Config, restConfig *rest.Config, lock *lease) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	grace := 10 * time.Second
 	return ctrl.NewManager(restConfig, ctrl.Options{
-		Scheme:                        scheme,
-		Logger:                        ctrl.Log,
-		Metrics:                       metricsserver.Options{BindAddress: cfg.MetricsAddress},
-		HealthProbeBindAddress:        cfg.HealthAddress,
-		LeaderElection:                true,
-		LeaderElectionID:              cfg.LeaderElection.Name,
-		LeaderElectionNamespace:       cfg.LeaderElection.Namespace,
-		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 &cfg.LeaderElection.LeaseDuration.Duration,
-		RenewDeadline:                 &cfg.LeaderElection.RenewDeadline.Duration,
-		RetryPeriod:                   &cfg.LeaderElection.RetryPeriod.Duration,
-		GracefulShutdownTimeout:       &grace,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		Client:                        client.Options{Cache: &client.CacheOptions{}},
+		Scheme:                              scheme,
+		Logger:                              ctrl.Log,
+		Metrics:                             metricsserver.Options{BindAddress: cfg.MetricsAddress},
+		HealthProbeBindAddress:              cfg.HealthAddress,
+		LeaderElection:                      true,
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true,
+		LeaseDuration:                       &cfg.LeaderElection.LeaseDuration.Duration,
+		RenewDeadline:                       &cfg.LeaderElection.RenewDeadline.Duration,
+		RetryPeriod:                         &cfg.LeaderElection.RetryPeriod.Duration,
+		GracefulShutdownTimeout:             &grace,
+		Cache:                               cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client:                              client.Options{Cache: &client.CacheOptions{}},
 	})
 }
