@@ -17,8 +17,9 @@ import (
 // for the next look.
 func (l *loop) schedule() {
 	now := time.Now()
-	next := earlier(l.wakeParked(now), l.stopExpecting(now))
-	if !l.batchSince.IsZero() && !l.planning {
+	recovering := l.recovering(now)
+	next := earlier(recovering, earlier(l.wakeParked(now), l.stopExpecting(now)))
+	if !l.batchSince.IsZero() && !l.planning && recovering.IsZero() {
 		closed, why, later := l.closeBatch(now)
 		if closed {
 			l.plan(why)

@@ -63,7 +63,7 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 func (l *loop) record(claim *v1alpha1.NodeClaim) *record {
 	r := l.claims[claim.Name]
 	if r == nil {
-		r = &record{released: sets.New[types.UID]()}
+		r = &record{released: sets.New[types.UID](), inherited: !l.recovered}
 		l.claims[claim.Name] = r
 	}
 	r.see(claim)
@@ -135,7 +135,7 @@ func (l *loop) limited(pool string) bool {
 // cancelIfUnneeded deletes a claim that was not launched yet and is for no pod any more.
 func (l *loop) cancelIfUnneeded(r *record, reason string) {
 	claim := r.claim
-	if len(claim.Spec.Pods) == 0 && claim.Spec.ExpectedPods == 0 || claim.Status.InstanceID != "" || r.cancelled {
+	if len(claim.Spec.Pods) == 0 && claim.Spec.ExpectedPods == 0 || claim.Status.InstanceID != "" || r.cancelled || l.inherited(r, time.Now()) {
 		return
 	}
 	needed := slices.ContainsFunc(claim.HeldPods(), func(p v1alpha1.ReservedPod) bool {

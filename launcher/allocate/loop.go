@@ -2,7 +2,6 @@ package allocate
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -10,8 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
-
-	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
 // loop is the state of a running Allocator; only its goroutine touches it.
@@ -42,6 +39,11 @@ type loop struct {
 	ended      sets.Set[types.UID] // claims that ended while the planner was at work
 	jobs       chan<- job
 	queue      []job // waiting to be taken by the planner
+
+	// recovered is set once the claims of earlier leaders are known; recoverBy is until when
+	// plans wait for them.
+	recovered bool
+	recoverBy time.Time
 
 	// watchers by the channel they are told on, with what closes when one is gone.
 	watchers map[chan []Reservation]<-chan struct{}
@@ -111,21 +113,6 @@ func (l *loop) nextJob() (chan<- job, job) {
 		return nil, job{}
 	}
 	return l.jobs, l.queue[max(0, slices.IndexFunc(l.queue, func(j job) bool { return j.batch != nil }))]
-}
-
-// recover reads the reservations that earlier leaders made.
-func (l *loop) recover() error {
-	var claims v1alpha1.NodeClaimList
-	if err := l.cfg.Client.List(l.ctx, &claims); err != nil {
-		return fmt.Errorf("recover reservations: %w", err)
-	}
-	// Where two claims name one pod, the newer one holds it.
-	slices.SortFunc(claims.Items, func(a, b v1alpha1.NodeClaim) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
-	for i := range claims.Items {
-		l.claimSeen(&claims.Items[i])
-	}
-	l.log.Info("reservations recovered", "nodeclaims", len(claims.Items), "pods", len(l.pods))
-	return nil
 }
 
 // observe takes in what an informer saw.

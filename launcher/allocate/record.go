@@ -19,6 +19,8 @@ type record struct {
 	leaving bool
 	// cancelled claims were told to go, and have not gone yet.
 	cancelled bool
+	// inherited claims were there before this leader; see loop.inherited.
+	inherited bool
 	// released pods: what the cache shows may be older.
 	released sets.Set[types.UID]
 	// seated pods took expected pods' places and may not be written on the claim yet.
