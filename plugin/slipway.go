@@ -16,6 +16,9 @@
 //	NextPod         the first call waits for the launcher to tell what it has promised
 //	FailureHandler  does its work on the queue in silence for pods that wait for the
 //	                launcher; the teller says it all in one write (quiet.go, teller.go)
+//
+// Which fault is covered by what, by when and in which test, the comment of package
+// scripts/e2e lists.
 package plugin
 
 import (

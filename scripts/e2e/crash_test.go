@@ -26,9 +26,11 @@ import (
 type crash struct {
 	name string
 	// bare pods have no owner, so that their batch stays open for a while.
-	bare   bool
-	faults []simec2.Fault
-	at     func(*world, scene) bool
+	bare bool
+	// volumes says that each bare pod has a volume claim of its name.
+	volumes bool
+	faults  []simec2.Fault
+	at      func(*world, scene) bool
 	// frozen, if set, has the launcher stopped in its tracks at that moment, and killed
 	// once this holds.
 	frozen func(scene) bool
@@ -173,6 +175,11 @@ func (c crash) pods() []client.Object {
 		p := pod(c.name, "1200m")
 		p.Name = fmt.Sprintf("%s-%d", c.name, i)
 		own(&p.Spec)
+		if c.volumes {
+			p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: p.Name},
+			}}}
+		}
 		pods = append(pods, p)
 	}
 	return pods

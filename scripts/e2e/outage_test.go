@@ -4,32 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	launcherconfig "github.com/slipway-dev/slipway/launcher/config"
+	"github.com/slipway-dev/slipway/plugin/courier/launchertest"
 	"github.com/slipway-dev/slipway/scripts/stack"
 )
-
-// TestSchedulerKilled: reservations outlive the scheduler that asked for them.
-func TestSchedulerKilled(t *testing.T) {
-	t.Parallel()
-	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 3 * time.Second })
-	c := crash{name: "web"}
-	w.crashPool(c)
-	w.create(c.pods()...)
-	w.moment("instances are bought", c.name, func(s scene) bool { return every(crashPods, s.claims, bought) })
-	w.Scheduler.Kill()
-	if s := w.look(c.name); len(s.nodes) > 0 {
-		t.Fatalf("the scheduler was killed too late: there are %s", s)
-	}
-	w.moment("nodes are ready", c.name, func(s scene) bool { return every(crashPods, s.claims, initialized) })
-	if err := w.RestartScheduler(w.ctx); err != nil {
-		t.Fatal(err)
-	}
-	w.settled(c.name, crashPods)
-}
 
 // TestLauncherDown: without the launcher pods that fit are scheduled as ever, and those
 // that do not are launched for when it is back.
@@ -64,16 +49,25 @@ func TestLauncherDown(t *testing.T) {
 	w.boughtOnce("pool")
 }
 
-// TestAPIServerRestart: both daemons get over a restart of the API server in the middle
-// of a burst.
-func TestAPIServerRestart(t *testing.T) {
+// TestAPIServerOutage: both daemons get over 30 s without the API server in the middle of
+// a burst, longer than either may stay without its lease.
+func TestAPIServerOutage(t *testing.T) {
 	t.Parallel()
 	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = time.Second })
 	w.poolReady(pool("web", never, "m5.large"))
 	const n = 12
 	w.create(deployment("web", n, "1200m"))
 	w.moment("instances are bought", "web", func(s scene) bool { return slices.ContainsFunc(s.claims, bought) })
-	if err := w.Cluster.RestartAPIServer(w.ctx); err != nil {
+	if err := w.Cluster.StopAPIServer(); err != nil {
+		t.Fatal(err)
+	}
+	w.always(30*time.Second, "no instance too many", func() error {
+		if got := len(w.Sim.Instances()); got > n {
+			return fmt.Errorf("%d instances for %d pods", got, n)
+		}
+		return nil
+	})
+	if err := w.Cluster.StartAPIServer(w.ctx); err != nil {
 		t.Fatal(err)
 	}
 	w.eventually("all pods are bound", func() error {
@@ -86,4 +80,67 @@ func TestAPIServerRestart(t *testing.T) {
 		return nil
 	})
 	w.settled("web", n)
+	w.nothingWaits()
+}
+
+// TestLauncherRestartsAgainAndAgain: a launcher that dies every 5 s makes progress in
+// between, whatever it was about when it died.
+func TestLauncherRestartsAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	w := start(t, func(c *stack.Config) { c.Sim.BootDelay = 2 * time.Second })
+	w.poolReady(pool("web", never, "m5.large"))
+	const rounds = 3
+	for round := range rounds {
+		p := pod("web", "1200m")
+		p.Name = fmt.Sprint("web-", round)
+		w.create(p)
+		w.always(5*time.Second, "no instance too many", func() error {
+			if got := len(w.Sim.Instances()); got > round+1 {
+				return fmt.Errorf("%d instances for %d pods", got, round+1)
+			}
+			return nil
+		})
+		w.Launcher.Kill()
+		w.restartLauncher()
+	}
+	w.settled("web", rounds)
+	w.nothingWaits()
+}
+
+// TestTwoLeaders: a launcher that hangs, loses its lease and wakes up again finds its pods
+// with its successor, and buys nothing for them.
+func TestTwoLeaders(t *testing.T) {
+	t.Parallel()
+	proxy := launchertest.NewProxy(t)
+	w := start(t, func(c *stack.Config) {
+		c.Via = func(address string) string {
+			proxy.Target(address)
+			return proxy.Address()
+		}
+		c.Launcher = func(l *launcherconfig.Config) {
+			l.Batch = launcherconfig.Batch{Idle: metav1.Duration{Duration: 2 * time.Second}, Longest: metav1.Duration{Duration: 4 * time.Second}}
+		}
+	})
+	c := crash{name: "web", bare: true}
+	w.crashPool(c)
+	successor, err := w.StandbyLauncher(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.create(c.pods()...)
+	w.moment("the leader has the pods", c.name, func(s scene) bool { return len(s.claims) == 0 && w.launcherKnows("waiting", crashPods) })
+	w.Launcher.Signal(syscall.SIGSTOP)
+	proxy.Target(successor)
+	w.moment("the successor has planned", c.name, func(s scene) bool { return len(s.claims) > 0 })
+	w.Launcher.Signal(syscall.SIGCONT)
+	select {
+	case <-w.Launcher.Done():
+	case <-time.After(patience):
+		t.Fatal("the former leader goes on")
+	}
+	w.settled(c.name, crashPods)
+	if n := len(w.look(c.name).instances); n != crashPods {
+		t.Errorf("%d instances were bought for %d pods", n, crashPods)
+	}
+	w.nothingWaits()
 }
