@@ -41,11 +41,10 @@ type class struct {
 	constraints
 }
 
-// judge runs PreFilter for a class and finds the kinds of node that it fits.
+// judge finds the kinds of node that a class fits.
 func (s *Space) judge(c *class) {
 	c.nsLabels = s.engine.namespaceLabels(c.sample.Namespace)
 	c.fits = make([]bool, len(s.kinds))
-	c.state, c.named, c.rejected = s.prefilter(c.sample)
 	if gates := c.sample.Spec.SchedulingGates; len(gates) > 0 { // PreEnqueue's, which is not asked here
 		c.rejected = "it waits for its scheduling gate " + gates[0].Name
 	}

@@ -27,8 +27,8 @@ type kind struct {
 
 // sortIntoKinds groups the templates.
 func (s *Space) sortIntoKinds() error {
-	keys, err := s.askedKeys()
-	if err != nil {
+	var err error
+	if s.asked, err = s.askedKeys(); err != nil {
 		return err
 	}
 	byKey := map[string]int{}
@@ -38,7 +38,7 @@ func (s *Space) sortIntoKinds() error {
 		tmpl := &s.input.Templates[t]
 		raw.Reset()
 		raw.WriteString(tmpl.Pool)
-		for _, key := range keys {
+		for _, key := range s.asked {
 			value, ok := tmpl.Node.Labels[key]
 			fmt.Fprintf(&raw, "\x00%t\x00%s", ok, value)
 		}

@@ -12,6 +12,9 @@ import (
 type lister struct {
 	nodes  []fwk.NodeInfo
 	byName map[string]fwk.NodeInfo
+	// shown are the nodes that plugins look at one after the other; nil shows all.
+	shown []fwk.NodeInfo
+	apart []fwk.NodeInfo // while not all are shown: those with pods that have required anti-affinity
 }
 
 var (
@@ -28,7 +31,7 @@ func newLister() *lister {
 
 // reset forgets all nodes.
 func (l *lister) reset() {
-	l.nodes = nil
+	l.nodes, l.shown = nil, nil
 	l.byName = map[string]fwk.NodeInfo{}
 }
 
@@ -46,6 +49,17 @@ func (l *lister) show(nodes []*framework.NodeInfo) (restore func()) {
 	}
 	return func() { *l = had }
 }
+
+// showOnly has plugins look at the given nodes only, until all are shown again. Until then
+// no node may change.
+func (l *lister) showOnly(nodes []fwk.NodeInfo) {
+	if l.shown == nil {
+		l.apart, _ = l.HavePodsWithRequiredAntiAffinityList()
+	}
+	l.shown = nodes
+}
+
+func (l *lister) showAll() { l.shown, l.apart = nil, nil }
 
 // remove takes a node back; the latest ones are found first.
 func (l *lister) remove(n *framework.NodeInfo) {
@@ -68,7 +82,12 @@ func (l *lister) StorageInfos() fwk.StorageInfoLister { return l }
 func (l *lister) PodGroupStates() fwk.PodGroupStateLister { return noPodGroups{} }
 
 // List implements fwk.NodeInfoLister.
-func (l *lister) List() ([]fwk.NodeInfo, error) { return l.nodes, nil }
+func (l *lister) List() ([]fwk.NodeInfo, error) {
+	if l.shown != nil {
+		return l.shown, nil
+	}
+	return l.nodes, nil
+}
 
 // HavePodsWithAffinityList implements fwk.NodeInfoLister.
 func (l *lister) HavePodsWithAffinityList() ([]fwk.NodeInfo, error) {
@@ -77,6 +96,9 @@ func (l *lister) HavePodsWithAffinityList() ([]fwk.NodeInfo, error) {
 
 // HavePodsWithRequiredAntiAffinityList implements fwk.NodeInfoLister.
 func (l *lister) HavePodsWithRequiredAntiAffinityList() ([]fwk.NodeInfo, error) {
+	if l.shown != nil {
+		return l.apart, nil
+	}
 	return l.where(func(n fwk.NodeInfo) bool { return len(n.GetPodsWithRequiredAntiAffinity()) > 0 }), nil
 }
 

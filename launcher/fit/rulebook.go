@@ -3,7 +3,6 @@ package fit
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -117,8 +116,8 @@ func (b *ruleBook) addSpread(c *class) error {
 	c.domains = b.space.domainsOf(c, len(counts), counted)
 	for i := range counts {
 		p, key := state.constraints.Index(i), state.key(i)
-		selector, ok := reflect.TypeAssert[labels.Selector](p.FieldByName("Selector"))
-		if !ok {
+		selector := state.selector(i)
+		if selector == nil {
 			return fmt.Errorf("%s: Selector is a %s", names.PodTopologySpread, p.FieldByName("Selector").Type())
 		}
 		skew, minDomains := int(p.FieldByName("MaxSkew").Int()), int(p.FieldByName("MinDomains").Int())

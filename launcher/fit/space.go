@@ -57,6 +57,7 @@ type Space struct {
 	sizes     []pack.Vector // the distinct requests
 	// readLabels are the keys of the pod labels that constraints read.
 	readLabels sets.Set[string]
+	asked      []string // the keys of the node labels that anything may ask for
 
 	claims     *claims
 	classes    []*class
@@ -104,6 +105,7 @@ func (e *Engine) newSpace(ctx context.Context, in Input) (*Space, error) {
 	}
 	s.measure()
 	s.openRooms()
+	s.prefilterAll()
 	for _, c := range s.classes {
 		s.judge(c)
 	}

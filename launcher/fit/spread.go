@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -35,6 +36,12 @@ func spreadOf(state fwk.CycleState) (spreadState, bool) {
 
 func (s spreadState) key(i int) string {
 	return s.constraints.Index(i).FieldByName("TopologyKey").String()
+}
+
+// selector of the pods that are counted; nil if it is not what it is expected to be.
+func (s spreadState) selector(i int) labels.Selector {
+	selector, _ := reflect.TypeAssert[labels.Selector](s.constraints.Index(i).FieldByName("Selector"))
+	return selector
 }
 
 func (s spreadState) maxSkew(i int) int {
