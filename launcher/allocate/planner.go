@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
 	"github.com/slipway-dev/slipway/launcher/fit"
 	"github.com/slipway-dev/slipway/launcher/offering"
 )
@@ -77,6 +78,7 @@ type planner struct {
 	metrics *metrics
 	log     logr.Logger
 	offers  offering.OfferCache
+	lookout cluster.Lookout
 }
 
 func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- result) {

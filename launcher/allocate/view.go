@@ -151,7 +151,7 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 // their release yet, and get no place anew on a node that could not take them. A claim
 // whose node was ready once is not on its way: where the node is missing, it is gone.
 func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.Set[types.UID]) error {
-	infos, waiting, err := cluster.NodeInfos(ctx, p.cfg.Client)
+	infos, waiting, err := p.lookout.NodeInfos(ctx, p.cfg.Client)
 	if err != nil {
 		return err
 	}

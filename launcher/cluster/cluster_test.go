@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -124,7 +125,8 @@ func TestNodeInfos(t *testing.T) {
 	leaving := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "leaving", DeletionTimestamp: &now, Finalizers: []string{"x/y"}}}
 	c := newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, leaving,
 		pod("on", "n"), pod("ended", "n", ended), pod("waits", ""), pod("lost", "leaving"))
-	infos, waiting, err := cluster.NodeInfos(t.Context(), c)
+	var lookout cluster.Lookout
+	infos, waiting, err := lookout.NodeInfos(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +135,56 @@ func TestNodeInfos(t *testing.T) {
 	}
 	if len(waiting) != 1 || waiting["waits"] == nil {
 		t.Errorf("waiting: %v", waiting)
+	}
+}
+
+func TestLookAgain(t *testing.T) {
+	asking := func(cpu string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Spec.Containers = []corev1.Container{{Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)},
+			}}}
+		}
+	}
+	ctx, resized, stays := t.Context(), pod("resized", "n", asking("1")), pod("stays", "n", asking("2"))
+	c := newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, resized, stays, pod("leaves", "n", asking("4")))
+	var lookout cluster.Lookout
+	look := func() map[string]*framework.PodInfo {
+		infos, _, err := lookout.NodeInfos(ctx, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		byName, sum := map[string]*framework.PodInfo{}, int64(0)
+		for _, p := range infos["n"].Pods {
+			info, ok := p.(*framework.PodInfo)
+			if !ok {
+				t.Fatalf("a pod's info is a %T", p)
+			}
+			byName[p.GetPod().Name] = info
+			sum += info.CalculateResource().Resource.GetMilliCPU()
+		}
+		if got := infos["n"].Requested.MilliCPU; got != sum {
+			t.Errorf("the node's pods request %d, it says %d", sum, got)
+		}
+		return byName
+	}
+	before := look()
+	if err := c.Get(ctx, client.ObjectKeyFromObject(resized), resized); err != nil {
+		t.Fatal(err)
+	}
+	asking("3")(resized)
+	if err := c.Update(ctx, resized); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(ctx, before["leaves"].Pod); err != nil {
+		t.Fatal(err)
+	}
+	after := look()
+	if len(after) != 2 || after["stays"] != before["stays"] {
+		t.Errorf("after %v, before %v", after, before)
+	}
+	if cpu := after["resized"].CalculateResource().Resource.GetMilliCPU(); cpu != 3000 {
+		t.Errorf("the resized pod requests %dm", cpu)
 	}
 }
 

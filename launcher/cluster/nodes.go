@@ -13,11 +13,18 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
+// Lookout looks at what exists, again and again. What it worked out about a pod it keeps
+// until it sees another version of the pod, or the pod no more. The zero Lookout is ready
+// for use, by one goroutine at a time.
+type Lookout struct {
+	pods map[types.UID]*framework.PodInfo
+}
+
 // NodeInfos returns what exists as the scheduler sees it: every node that is not on its
 // way out, with its pods, and the pods that wait to be bound. Both are of one look, so that
 // a pod that is just being bound is in one of them. The objects are the cache's own and
 // must not be changed; the NodeInfos are the caller's.
-func NodeInfos(ctx context.Context, c client.Reader) (nodeInfos map[string]*framework.NodeInfo, waiting map[types.UID]*corev1.Pod, err error) {
+func (l *Lookout) NodeInfos(ctx context.Context, c client.Reader) (nodeInfos map[string]*framework.NodeInfo, waiting map[types.UID]*corev1.Pod, err error) {
 	var nodes corev1.NodeList
 	if err := c.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("list nodes: %w", err)
@@ -36,16 +43,30 @@ func NodeInfos(ctx context.Context, c client.Reader) (nodeInfos map[string]*fram
 		infos[node.Name].SetNode(node)
 	}
 	waiting = map[types.UID]*corev1.Pod{}
+	kept := make(map[types.UID]*framework.PodInfo, len(l.pods))
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		if IsWaiting(pod) {
 			waiting[pod.UID] = pod
 		}
 		if info := infos[pod.Spec.NodeName]; info != nil && !IsFinished(pod) {
-			info.AddPod(pod)
+			p := l.podInfo(pod)
+			info.AddPodInfo(p)
+			kept[pod.UID] = p
 		}
 	}
+	l.pods = kept
 	return infos, waiting, nil
+}
+
+// podInfo parses a pod and sums up its requests, unless that was done for this very version.
+func (l *Lookout) podInfo(pod *corev1.Pod) *framework.PodInfo {
+	p := l.pods[pod.UID]
+	if p == nil || pod.ResourceVersion == "" || p.Pod.ResourceVersion != pod.ResourceVersion {
+		p = &framework.PodInfo{}
+	}
+	_ = p.Update(pod) // as in the scheduler's cache, terms that cannot be parsed are left out
+	return p
 }
 
 // DeclaredFeatures foretells, by NodePool, the features that its next node will declare

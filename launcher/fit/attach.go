@@ -131,6 +131,9 @@ func limitOf(of *storagev1.CSINode, driver string) (int64, bool) {
 
 // attaches tells whether a template's node can attach all volumes of the pods.
 func (v *verifier) attaches(template int, pods []*corev1.Pod) bool {
+	if len(v.engine.csiNodes.byType) == 0 {
+		return true
+	}
 	of := v.engine.csiNodes.byType[v.input.Templates[template].Node.Labels[corev1.LabelInstanceTypeStable]]
 	if of == nil {
 		return true

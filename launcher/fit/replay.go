@@ -16,8 +16,9 @@ import (
 type replay struct {
 	state    fwk.CycleState
 	rejected string
-	pod      *corev1.Pod   // that the state is about; nil for the class's sample
-	sized    fwk.StateData // the requests that the state has at the moment
+	pod      *corev1.Pod      // that the state is about; nil for the class's sample
+	sized    fwk.StateData    // the requests that the state has at the moment
+	deaf     sets.Set[string] // plugins that are not told of pods
 	follows  []follow
 	censuses []*census
 	anew     bool
@@ -49,7 +50,7 @@ func (v *verifier) refresh(id int) *replay {
 			v.prefilterAgain(id, r) // the plugin had nothing to watch for until now
 			break
 		}
-		v.tell(id, r.state, v.log[f.class][f.upTo:])
+		v.tell(id, r, v.log[f.class][f.upTo:])
 		f.upTo = len(v.log[f.class])
 	}
 	for _, c := range r.censuses {
@@ -59,13 +60,16 @@ func (v *verifier) refresh(id int) *replay {
 }
 
 // tell has the plugins, but the one that has the censuses, take in pods that were placed.
-func (v *verifier) tell(id int, state fwk.CycleState, pods []placed) {
-	skipped := state.GetSkipFilterPlugins()
-	state.SetSkipFilterPlugins(skipped.Union(sets.New(names.PodTopologySpread)))
-	for _, p := range pods {
-		v.engine.framework.RunPreFilterExtensionAddPod(v.ctx, state, v.classes[id].sample, p.info, p.place.info)
+func (v *verifier) tell(id int, r *replay, pods []placed) {
+	skipped := r.state.GetSkipFilterPlugins()
+	if r.deaf == nil {
+		r.deaf = skipped.Union(sets.New(names.PodTopologySpread))
 	}
-	state.SetSkipFilterPlugins(skipped)
+	r.state.SetSkipFilterPlugins(r.deaf)
+	for _, p := range pods {
+		v.engine.framework.RunPreFilterExtensionAddPod(v.ctx, r.state, v.classes[id].sample, p.info, p.place.info)
+	}
+	r.state.SetSkipFilterPlugins(skipped)
 }
 
 // begin makes the state of a class that is asked about for the first time: of the nodes of
@@ -97,7 +101,7 @@ func (v *verifier) prefilterAgain(id int, r *replay) {
 	c := v.classes[id]
 	r.state, _, r.rejected = v.prefilter(cmp.Or(r.pod, c.sample))
 	r.version, r.anew = v.version, r.rejected != "" || c.exact || v.lenient
-	r.sized, r.censuses = nil, nil
+	r.sized, r.censuses, r.deaf = nil, nil, nil
 	for i := range r.follows {
 		r.follows[i].upTo = len(v.log[r.follows[i].class])
 	}
