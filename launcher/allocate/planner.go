@@ -292,8 +292,9 @@ var lostAnswers = []metav1.StatusReason{
 	metav1.StatusReasonInternalError, metav1.StatusReasonServiceUnavailable,
 }
 
-// create writes a claim, unless another leader may have planned for its pods. When the answer is lost the claim may exist all the same: it has
-// its name from us, so that it can be asked for instead of being written twice.
+// create writes a claim, unless another leader may have planned for its pods. When the answer
+// is lost the claim may exist all the same: it has its name from us, so that it can be asked
+// for instead of being written twice.
 func (p *planner) create(ctx context.Context, claim *v1alpha1.NodeClaim) error {
 	if err := p.cfg.Leads(); err != nil {
 		return err

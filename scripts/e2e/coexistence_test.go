@@ -75,7 +75,7 @@ func TestOptIn(t *testing.T) {
 	in := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "in", Labels: map[string]string{"example.com/scheduler": "slipway"}}}
 	out := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "out"}}
 	w.create(in, out)
-	make := func(namespace, name string, change func(*corev1.Pod), options ...client.CreateOption) *corev1.Pod {
+	create := func(namespace, name string, change func(*corev1.Pod), options ...client.CreateOption) *corev1.Pod {
 		t.Helper()
 		p := pod(name, "500m")
 		p.Namespace, p.Spec.SchedulerName = namespace, ""
@@ -86,7 +86,7 @@ func TestOptIn(t *testing.T) {
 		return p
 	}
 	w.eventually("the policy is in force", func() error {
-		if p := make("in", "probe", nil, client.DryRunAll); p.Spec.SchedulerName != stack.SchedulerName {
+		if p := create("in", "probe", nil, client.DryRunAll); p.Spec.SchedulerName != stack.SchedulerName {
 			return fmt.Errorf("a pod is given scheduler %s", p.Spec.SchedulerName)
 		}
 		return nil
@@ -118,7 +118,7 @@ func TestOptIn(t *testing.T) {
 		},
 		{name: "elsewhere", namespace: "out", scheduler: corev1.DefaultSchedulerName},
 	} {
-		p := make(tc.namespace, tc.name, tc.change)
+		p := create(tc.namespace, tc.name, tc.change)
 		if p.Spec.SchedulerName != tc.scheduler || tolerates(p) != tc.tolerates {
 			t.Errorf("%s: scheduler %s, tolerations %v", tc.name, p.Spec.SchedulerName, p.Spec.Tolerations)
 		}
