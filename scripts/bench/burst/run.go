@@ -43,12 +43,6 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// patience is how long the pods of a burst may take to be bound: three times what the
-// slowest budget allows.
-func patience(pods int) time.Duration {
-	return 30*time.Second + time.Duration(pods)*10*time.Millisecond
-}
-
 func (c Config) runs(pods int) int {
 	switch {
 	case pods <= 100:
@@ -70,6 +64,9 @@ const (
 
 	readyWithin   = time.Minute
 	emptiedWithin = 2 * time.Minute
+	// stuckAfter is how long nothing may happen to any pod until those that have no node are
+	// given up. The API server may take minutes to create 10,000 pods.
+	stuckAfter = 30 * time.Second
 	// settle is for what other watches than that of the last bound pod still have to show.
 	settle = 100 * time.Millisecond
 )
@@ -187,7 +184,7 @@ func (r *runner) play(ctx context.Context, pods int) (Figures, error) {
 			return Figures{}, fmt.Errorf("create Deployment %s: %w", d.Name, err)
 		}
 	}
-	if err := r.within(ctx, patience(pods), "all pods bound", func(v *observe.View) bool { return v.Bound() >= pods }); err != nil {
+	if err := r.bound(ctx, pods); err != nil {
 		return Figures{}, fmt.Errorf("%w: %s", err, r.unbound(ctx))
 	}
 	used, err := meter.stop(ctx, pods)
@@ -203,6 +200,22 @@ func (r *runner) play(ctx context.Context, pods int) (Figures, error) {
 	r.observer.Read(func(v *observe.View) { f = measure(v, since(r.stack.Sim.Calls(), start), told) })
 	f.Processes, f.WritesPerPod = used.processes, used.writes
 	return f, nil
+}
+
+// bound waits for all pods to be bound, as long as pods are created or bound.
+func (r *runner) bound(ctx context.Context, pods int) error {
+	for before := -1; ; {
+		err := r.within(ctx, stuckAfter, "all pods bound", func(v *observe.View) bool { return v.Bound() >= pods })
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		var now int
+		r.observer.Read(func(v *observe.View) { now = len(v.Pods) + v.Bound() })
+		if now == before {
+			return err
+		}
+		before = now
+	}
 }
 
 // deployment is the i-th of the Deployments that share the pods.
