@@ -36,6 +36,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"faster", []float64{100, 100, 100}, []float64{90, 110, 120}, 1.1, "met"},
 		{"slower in most pairs", []float64{100, 100, 100}, []float64{90, 95, 105}, 0.95, "met within noise"},
+		{"slower but for one odd pair", []float64{100, 100, 100, 100, 100}, []float64{90, 92, 95, 96, 200}, 0.95, "MISSED"},
 		{"slower in each", []float64{100, 200}, []float64{90, 160}, 0.85, "MISSED"},
 	} {
 		r := Row{Workload: tt.name, Stock: tt.stock, Other: tt.other}
@@ -70,7 +71,7 @@ echo '{"dataItems":[{"data":{"Average":'$n'},"labels":{"Metric":"SchedulingThrou
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Row{{Workload: "SchedulingBasic", Stock: []float64{100, 100}, Other: []float64{120, 120}, Ratio: 1.2, Least: 1.2, Most: 1.2}}
+	want := []Row{{Workload: "SchedulingBasic", Stock: []float64{100, 100}, Other: []float64{120, 120}, Ratio: 1.2, Low: 1.2, High: 1.2}}
 	if diff := cmp.Diff(want, report.Rows); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
