@@ -56,6 +56,11 @@ func (a *Allocator) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, engine := range a.cfg.Engines {
+		if err := engine.WaitForSync(ctx); err != nil {
+			return err
+		}
+	}
 	jobs, results := make(chan job), make(chan result)
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,

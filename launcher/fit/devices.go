@@ -34,6 +34,8 @@ import (
 type devices struct {
 	fwk.SharedDRAManager
 	claims *deviceClaims
+	// synced says when the manager's caches have what the informers behind them had at first.
+	synced []cache.DoneChecker
 }
 
 // deviceClaims implements fwk.ResourceClaimTracker.
@@ -77,7 +79,11 @@ func newDevices(ctx context.Context, cfg Config) (*devices, error) {
 			return nil, fmt.Errorf("device classes: %w", err)
 		}
 	}
-	return &devices{manager, &deviceClaims{ResourceClaimTracker: manager.ResourceClaims(), planned: map[types.UID]*plannedClaim{}}}, nil
+	heard := claims.AddEventHandler(cache.ResourceEventHandlerFuncs{})
+	return &devices{
+		manager, &deviceClaims{ResourceClaimTracker: manager.ResourceClaims(), planned: map[types.UID]*plannedClaim{}},
+		[]cache.DoneChecker{heard.HasSyncedChecker(), slices.HasSyncedChecker()},
+	}, nil
 }
 
 // ResourceClaims implements fwk.SharedDRAManager.

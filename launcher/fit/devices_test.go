@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -180,29 +179,12 @@ func (l *lab) world(t *testing.T) *world {
 	w.binds = true
 	ctx, cancel := context.WithCancel(w.ctx)
 	w.informers.Start(ctx.Done())
-	w.informers.WaitForCacheSync(ctx.Done())
 	t.Cleanup(func() { cancel(); w.informers.Shutdown() })
-	claims, slices := 0, 0
-	for _, o := range l.objects {
-		switch o.(type) {
-		case *resourceapi.ResourceClaim:
-			claims++
-		case *resourceapi.ResourceSlice:
-			slices++
-		}
+	if err := w.engine.WaitForSync(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	for _, m := range []fwk.SharedDRAManager{w.engine.Devices(), w.framework.SharedDRAManager()} {
-		// The caches behind the informers are told by other goroutines.
-		if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
-			c, err := m.ResourceClaims().List()
-			if err != nil {
-				return false, err
-			}
-			s, err := m.ResourceSlices().ListWithDeviceTaintRules()
-			return len(c) == claims && len(s) == slices && m.DeviceClassResolver().GetDeviceClass(carding) != nil, err
-		}); err != nil {
-			t.Fatal(err)
-		}
+	if err := w.scheduler.WaitForHandlersSync(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	return w
 }

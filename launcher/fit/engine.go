@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -28,7 +29,8 @@ type Config struct {
 	// Profile of the scheduler whose plugins decide, as defaulted by the scheduler's own loader.
 	Profile *schedulerconfig.KubeSchedulerProfile
 	Client  kubernetes.Interface
-	// Informers must be started, and synced, between NewEngine and the first Space.
+	// Informers must be started after NewEngine, and WaitForSync must have returned before the
+	// first Plan.
 	Informers informers.SharedInformerFactory
 	// Plugins the scheduler has beyond the in-tree ones. They answer for themselves at
 	// scheduling time and are left out here.
@@ -90,6 +92,18 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 		e.filters.Insert(p.Name)
 	}
 	return e, nil
+}
+
+// WaitForSync waits until the plugins know what their informers read first. The error is the
+// context's.
+func (e *Engine) WaitForSync(ctx context.Context) error {
+	if err := e.informers.WaitForCacheSyncWithContext(ctx).Err; err != nil {
+		return fmt.Errorf("scheduler profile %s: informers: %w", e.profile.SchedulerName, err)
+	}
+	if e.devices != nil && !cache.WaitFor(ctx, "", e.devices.synced...) {
+		return fmt.Errorf("scheduler profile %s: devices: %w", e.profile.SchedulerName, context.Cause(ctx))
+	}
+	return nil
 }
 
 // namespaceLabels returns what pod affinity's namespace selectors are held against.

@@ -84,12 +84,15 @@ func newEngines(ctx context.Context, cfg *config.Config, mgr ctrl.Manager, kube 
 			return nil, err
 		}
 	}
-	return engines, mgr.Add(informerRunner{factory})
+	ctx, stop := context.WithCancel(ctx)
+	factory.Start(ctx.Done())
+	return engines, mgr.Add(informerRunner{factory, stop})
 }
 
-// informerRunner runs the scheduler plugins' informers on the leader and on standbys.
+// informerRunner ends the scheduler plugins' informers, which run on the leader and on standbys.
 type informerRunner struct {
 	factory informers.SharedInformerFactory
+	stop    context.CancelFunc
 }
 
 var _ manager.LeaderElectionRunnable = informerRunner{}
@@ -99,9 +102,8 @@ func (informerRunner) NeedLeaderElection() bool { return false }
 
 // Start implements manager.Runnable.
 func (r informerRunner) Start(ctx context.Context) error {
-	r.factory.Start(ctx.Done())
-	r.factory.WaitForCacheSync(ctx.Done())
 	<-ctx.Done()
+	r.stop()
 	r.factory.Shutdown()
 	return nil
 }

@@ -8,6 +8,9 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -68,13 +71,16 @@ func (c *Cluster) Version() (string, error) {
 	return v.Major + "." + strings.TrimRight(v.Minor, "+"), nil
 }
 
-// Objects reads what bears on a plan: pods, nodes, DaemonSets, volumes, pools and classes.
+// Objects reads what bears on a plan: pods, nodes, DaemonSets, volumes, devices, pools and
+// classes.
 // Pods that wait for a node are left out where they are not in the namespace (empty: any).
 func (c *Cluster) Objects(ctx context.Context, namespace string) (*workload.Objects, error) {
 	var o workload.Objects
 	for _, list := range []client.ObjectList{
 		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &corev1.PersistentVolumeList{}, &corev1.PersistentVolumeClaimList{},
 		&appsv1.DaemonSetList{}, &storagev1.StorageClassList{}, &storagev1.CSINodeList{},
+		&schedulingv1.PriorityClassList{}, &nodev1.RuntimeClassList{}, &corev1.LimitRangeList{},
+		&resourcev1.DeviceClassList{}, &resourcev1.ResourceSliceList{}, &resourcev1.ResourceClaimList{}, &resourcev1.ResourceClaimTemplateList{},
 		&v1alpha1.NodePoolList{}, &v1alpha1.EC2NodeClassList{},
 	} {
 		err := c.list(ctx, list, func(object runtime.Object) {
@@ -83,8 +89,8 @@ func (c *Cluster) Objects(ctx context.Context, namespace string) (*workload.Obje
 				o.Add(object)
 			}
 		})
-		if meta.IsNoMatchError(err) && isOurs(list) {
-			continue // Slipway is not installed there
+		if meta.IsNoMatchError(err) && optional(list) {
+			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("API server %s: %w", c.config.Host, err)
@@ -93,9 +99,12 @@ func (c *Cluster) Objects(ctx context.Context, namespace string) (*workload.Obje
 	return &o, nil
 }
 
-func isOurs(list client.ObjectList) bool {
+// optional tells whether a cluster may lack the kind: where Slipway is not installed, and
+// before Kubernetes 1.34, which has no devices of this version.
+func optional(list client.ObjectList) bool {
 	switch list.(type) {
-	case *v1alpha1.NodePoolList, *v1alpha1.EC2NodeClassList:
+	case *v1alpha1.NodePoolList, *v1alpha1.EC2NodeClassList,
+		*resourcev1.DeviceClassList, *resourcev1.ResourceSliceList, *resourcev1.ResourceClaimList, *resourcev1.ResourceClaimTemplateList:
 		return true
 	}
 	return false

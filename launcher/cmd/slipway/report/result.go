@@ -92,7 +92,7 @@ func New(plan *fit.Plan, offers []offering.Offer, pods int, read time.Duration) 
 	for _, n := range plan.Nodes {
 		o := offers[n.Templates[0]]
 		r.Nodes = append(r.Nodes, Node{
-			NodePool: o.Pool.Name, InstanceType: o.Type, Zone: o.Zone, CapacityType: o.CapacityType, PricePerHour: o.Price,
+			NodePool: o.Pool.Name, InstanceType: o.Type, Zone: o.Zone, CapacityType: o.CapacityType, PricePerHour: o.Cost(),
 			Allocatable: o.Node.Status.Allocatable, Requested: n.Requests, Pods: names(n.Pods),
 		})
 	}

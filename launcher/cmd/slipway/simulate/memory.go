@@ -35,6 +35,9 @@ func newMemory(o *workload.Objects) memory {
 		"csinodes":               o.CSINodes,
 		"replicasets":            o.ReplicaSets,
 		"statefulsets":           o.StatefulSets,
+		"deviceclasses":          o.DeviceClasses,
+		"resourceslices":         o.ResourceSlices,
+		"resourceclaims":         o.ResourceClaims,
 	}}
 }
 

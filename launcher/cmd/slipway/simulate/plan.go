@@ -52,7 +52,9 @@ func Plan(ctx context.Context, in Input) (*fit.Plan, error) {
 		return nil, err
 	}
 	factory.Start(ctx.Done())
-	factory.WaitForCacheSync(ctx.Done())
+	if err := engine.WaitForSync(ctx); err != nil {
+		return nil, err
+	}
 	return engine.Plan(ctx, in.fitInput())
 }
 

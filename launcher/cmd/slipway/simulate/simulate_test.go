@@ -58,6 +58,12 @@ func TestPlan(t *testing.T) {
 		"allowedTopologies: [{matchLabelExpressions: [{key: topology.kubernetes.io/zone, values: [us-east-1c]}]}]\n"
 	const agent = "---\napiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: agent}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, " +
 		"spec: {containers: [{resources: {limits: {cpu: 500m}}}]}}}\n"
+	const devices = "---\napiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {name: gpu}\nspec: {}\n" +
+		"---\napiVersion: resource.k8s.io/v1\nkind: ResourceSlice\nmetadata: {name: slice}\n" +
+		"spec: {nodeName: old, driver: d.example.com, pool: {name: old, generation: 1, resourceSliceCount: 1}, devices: [{name: d0}]}\n" +
+		"---\napiVersion: resource.k8s.io/v1\nkind: ResourceClaimTemplate\nmetadata: {name: gpu}\n" +
+		"spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu}}]}}}\n"
+	const withGPU = "resourceClaims: [{name: gpu, resourceClaimTemplateName: gpu}], "
 	for _, tt := range []struct {
 		name, text string
 		want       []string
@@ -77,6 +83,9 @@ func TestPlan(t *testing.T) {
 		{"room that a DaemonSet takes once", node("") + agent + pod("a", "3400m", ""), []string{"old: 1"}},
 		{"room on a node that is not ready", strings.Replace(node(""), "status: {", "status: {conditions: [{type: Ready, status: 'False'}], ", 1) + pod("a", "1", ""),
 			[]string{"m5.large in us-east-1a: a"}},
+		{"devices that a node has", node("") + devices + pod("a", "1", withGPU) + pod("b", "1", withGPU),
+			[]string{"old: 1", "b has no place: nodepool p: cannot allocate all claims: a node has devices to claim only once its driver " +
+				"has published them, so none is bought for a claim (3 of 3 offerings that are large enough)"}},
 		{"existing nodes count against the limit", node("spec: {unschedulable: true}\n") + pod("a", "1500m", "") + pod("b", "1500m", ""),
 			[]string{"m5.large in us-east-1a: a", "b has no place: nodepool p: its limit of 2 nodes is reached"}},
 	} {

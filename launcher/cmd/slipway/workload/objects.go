@@ -6,6 +6,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +33,12 @@ type Objects struct {
 	StorageClasses         []*storagev1.StorageClass
 	CSINodes               []*storagev1.CSINode
 	PriorityClasses        []*schedulingv1.PriorityClass
+	RuntimeClasses         []*nodev1.RuntimeClass
+	LimitRanges            []*corev1.LimitRange
+	DeviceClasses          []*resourcev1.DeviceClass
+	ResourceSlices         []*resourcev1.ResourceSlice
+	ResourceClaims         []*resourcev1.ResourceClaim
+	ResourceClaimTemplates []*resourcev1.ResourceClaimTemplate
 	NodePools              []*v1alpha1.NodePool
 	NodeClasses            []*v1alpha1.EC2NodeClass
 }
@@ -66,6 +74,18 @@ func (o *Objects) Add(object runtime.Object) bool {
 		o.CSINodes = append(o.CSINodes, object)
 	case *schedulingv1.PriorityClass:
 		o.PriorityClasses = append(o.PriorityClasses, object)
+	case *nodev1.RuntimeClass:
+		o.RuntimeClasses = append(o.RuntimeClasses, object)
+	case *corev1.LimitRange:
+		o.LimitRanges = append(o.LimitRanges, object)
+	case *resourcev1.DeviceClass:
+		o.DeviceClasses = append(o.DeviceClasses, object)
+	case *resourcev1.ResourceSlice:
+		o.ResourceSlices = append(o.ResourceSlices, object)
+	case *resourcev1.ResourceClaim:
+		o.ResourceClaims = append(o.ResourceClaims, object)
+	case *resourcev1.ResourceClaimTemplate:
+		o.ResourceClaimTemplates = append(o.ResourceClaimTemplates, object)
 	case *v1alpha1.NodePool:
 		o.NodePools = append(o.NodePools, object)
 	case *v1alpha1.EC2NodeClass:
@@ -93,6 +113,12 @@ func (o *Objects) Overlay(over *Objects) {
 	o.StorageClasses = overlay(o.StorageClasses, over.StorageClasses)
 	o.CSINodes = overlay(o.CSINodes, over.CSINodes)
 	o.PriorityClasses = overlay(o.PriorityClasses, over.PriorityClasses)
+	o.RuntimeClasses = overlay(o.RuntimeClasses, over.RuntimeClasses)
+	o.LimitRanges = overlay(o.LimitRanges, over.LimitRanges)
+	o.DeviceClasses = overlay(o.DeviceClasses, over.DeviceClasses)
+	o.ResourceSlices = overlay(o.ResourceSlices, over.ResourceSlices)
+	o.ResourceClaims = overlay(o.ResourceClaims, over.ResourceClaims)
+	o.ResourceClaimTemplates = overlay(o.ResourceClaimTemplates, over.ResourceClaimTemplates)
 	o.NodePools = overlay(o.NodePools, over.NodePools)
 	o.NodeClasses = overlay(o.NodeClasses, over.NodeClasses)
 }

@@ -44,14 +44,25 @@ func New(o *Objects) *Workload {
 	for _, node := range slices.Sorted(maps.Keys(w.Running)) {
 		all = append(all, w.Running[node]...)
 	}
-	for _, ds := range o.DaemonSets { // the pods of which are made elsewhere
-		pod := &corev1.Pod{Spec: ds.Spec.Template.Spec}
-		corev1defaults.SetObjectDefaults_Pod(pod)
-		ds.Spec.Template.Spec = pod.Spec
-	}
-	w.Notes = append(w.Notes, prioritize(all, o.PriorityClasses)...)
-	w.Notes = append(w.Notes, o.completeStorage()...)
+	w.Notes = slices.Concat(w.Notes, prioritize(all, o.PriorityClasses), o.admit(all), o.admitDaemons(), o.completeStorage())
+	o.completeDevices(w.Waiting)
 	return w
+}
+
+// admitDaemons completes the templates of DaemonSets, the pods of which are made elsewhere.
+func (o *Objects) admitDaemons() []string {
+	var pods []*corev1.Pod
+	for _, ds := range o.DaemonSets {
+		pod := &corev1.Pod{Spec: ds.Spec.Template.Spec}
+		pod.Namespace, pod.Name, pod.Labels = ds.Namespace, ds.Name, ds.Spec.Template.Labels
+		corev1defaults.SetObjectDefaults_Pod(pod)
+		pods = append(pods, pod)
+	}
+	notes := o.admit(pods)
+	for i, ds := range o.DaemonSets {
+		ds.Spec.Template.Spec = pods[i].Spec
+	}
+	return notes
 }
 
 // sort tells the pods that wait from those that run, and returns those that count for
