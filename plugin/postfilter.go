@@ -89,11 +89,16 @@ func (p *Slipway) handOver(pod *v1.Pod) (*fwk.PostFilterResult, *fwk.Status) {
 		p.act(p.ledger.Withdraw(p.clock.Now(), pod.UID))
 		return nil, p.leaveIt(err.Error())
 	}
-	// Deleted while it was being scheduled: its deletion found no reservation to end, and no
-	// other event will come. The informer's store is updated before its handlers are told.
-	if known, err := p.pods.Pods(pod.Namespace).Get(pod.Name); err != nil || known.UID != pod.UID {
+	// Deleted, or bound by others, while it was being scheduled: that found no reservation to
+	// end, and no other event will come. The informer's store is updated before its handlers
+	// are told.
+	switch known, err := p.pods.Pods(pod.Namespace).Get(pod.Name); {
+	case err != nil || known.UID != pod.UID:
 		p.podDeleted(pod)
 		return nil, p.leaveIt("the pod is gone")
+	case known.Spec.NodeName != "":
+		p.bound(known, known.Spec.NodeName)
+		return nil, p.leaveIt("the pod has been bound to node " + known.Spec.NodeName)
 	}
 	var result *fwk.PostFilterResult
 	if pod.Status.NominatedNodeName != "" {

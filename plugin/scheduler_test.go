@@ -3,14 +3,18 @@ package plugin_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -37,6 +41,9 @@ type cluster struct {
 	sched    *scheduler.Scheduler
 	launcher *launchertest.Launcher
 	builder  plugin.Builder
+	// wrap, if set, stands between the watches of pods and nodes and those who watch; it is
+	// told what there is when a watch begins.
+	wrap func(source watch.Interface, present []runtime.Object) watch.Interface
 }
 
 // startCluster starts one; change, if given, is called before anything runs.
@@ -70,10 +77,14 @@ func startCluster(t *testing.T, change ...func(*cluster, *config.SlipwayArgs)) *
 	if err := c.builder.Attach(sched); err != nil {
 		t.Fatal(err)
 	}
+	watched := c.watched()
 	informers.Start(ctx.Done())
 	informers.WaitForCacheSync(ctx.Done())
 	if err := sched.WaitForHandlersSync(ctx); err != nil {
 		t.Fatal(err)
+	}
+	for _, begun := range watched {
+		<-begun
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -87,6 +98,32 @@ func startCluster(t *testing.T, change ...func(*cluster, *config.SlipwayArgs)) *
 		broadcaster.Shutdown()
 	})
 	return c
+}
+
+// watched returns channels that close when watches of pods and nodes begin: client-go's API
+// server for tests does not tell a watch what came between it and the list before it.
+func (c *cluster) watched() []chan struct{} {
+	var all []chan struct{}
+	for _, kind := range []schema.GroupVersionKind{v1.SchemeGroupVersion.WithKind("Pod"), v1.SchemeGroupVersion.WithKind("Node")} {
+		resource, _ := meta.UnsafeGuessKindToResource(kind)
+		begun := make(chan struct{})
+		begin := sync.OnceFunc(func() { close(begun) })
+		c.client.PrependWatchReactor(resource.Resource, func(action clienttesting.Action) (bool, watch.Interface, error) {
+			source, err := c.client.Tracker().Watch(resource, action.GetNamespace(), action.(clienttesting.WatchActionImpl).ListOptions)
+			begin()
+			if err != nil || c.wrap == nil {
+				return true, source, err
+			}
+			list, err := c.client.Tracker().List(resource, kind, action.GetNamespace())
+			if err != nil {
+				return true, nil, err
+			}
+			present, err := meta.ExtractList(list)
+			return true, c.wrap(source, present), err
+		})
+		all = append(all, begun)
+	}
+	return all
 }
 
 // bind does what the API server does with a binding.
