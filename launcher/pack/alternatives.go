@@ -35,12 +35,17 @@ type lister struct {
 	lists    int     // made so far
 	used     Vector
 	rows     []int // of the pods
+	kinds    []int // by offering, numbered from 0
+	asked    []int // by kind: the latest list for which it was asked about
+	fits     []bool
 }
 
 func newLister(k *packer) *lister {
-	l := &lister{packer: k, byPrice: make([]int, len(k.Offerings)), types: make([]int, len(k.Offerings))}
+	l := &lister{packer: k, byPrice: make([]int, len(k.Offerings)), types: make([]int, len(k.Offerings)), kinds: make([]int, len(k.Offerings))}
 	count := len(enumerate(l.types, func(t int) int { return k.Offerings[t].Type }))
 	l.seen, l.byType = make([]int, count), make([][]int, count)
+	count = len(enumerate(l.kinds, func(t int) int { return k.Offerings[t].Kind }))
+	l.asked, l.fits = make([]int, count), make([]bool, count)
 	for t := range l.byPrice {
 		l.byPrice[t] = t
 	}
@@ -101,10 +106,10 @@ func (l *lister) holds(n *bought, t int) bool {
 	if l.shut[t] || l.Offerings[t].Tier != l.Offerings[n.offering].Tier {
 		return false
 	}
-	for _, row := range l.rows {
-		if !l.table.has(row, l.table.column[t]) {
-			return false
-		}
+	kind := l.kinds[t]
+	if l.asked[kind] != l.lists {
+		homeless := func(row int) bool { return !l.table.has(row, l.table.column[t]) }
+		l.asked[kind], l.fits[kind] = l.lists, !slices.ContainsFunc(l.rows, homeless) && n.node.Holds(t)
 	}
-	return n.node.Holds(t)
+	return l.fits[kind]
 }

@@ -22,7 +22,7 @@ const (
 	roundsOfBound = 10
 	closeEnough   = 1e-3 // relative gap at which the bound is not worth more work
 	roughly       = 5e-2 // relative gap to which the LP is solved while bins are missing
-	mostSeeds     = 12   // bins that start, unless more are needed to take all items
+	mostSeeds     = 6   // bins that start, unless more are needed to take all items
 	moreBins      = 6    // that join the relaxation in a round
 )
 
@@ -51,12 +51,14 @@ func (b *bounder) bound() duals {
 		}
 	}
 	b.limits(&best)
+	best.worth, best.proven = gather(best.worth, b.item), gather(best.proven, b.item)
 	return best
 }
 
 // bounder holds the relaxation's bins.
 type bounder struct {
-	*model
+	folded
+	whole  *model
 	price  []float64   // by bin, above 0
 	room   [][]int64   // by bin
 	fits   [][]int     // by bin: the items that count for it
@@ -70,14 +72,15 @@ type bounder struct {
 }
 
 func newBounder(m *model) *bounder {
-	n := len(m.bins)
+	f := m.folded
+	n := len(f.bins)
 	b := &bounder{
-		model: m, price: m.positivePrices(), worth: make([]float64, len(m.items)), room: make([][]int64, n), fits: make([][]int, n),
+		folded: m.folded, whole: m, price: f.positivePrices(), worth: make([]float64, len(f.items)), room: make([][]int64, n), fits: make([][]int, n),
 		fitSet: make([]bitset, n), rows: make([]rows, n), rents: make([][]float64, n), joined: make([]bool, n),
 		keep: make([]float64, n),
 	}
-	for t := range m.bins {
-		b.room[t] = m.room(t)
+	for t := range f.bins {
+		b.room[t] = f.room(t)
 	}
 	b.match()
 	b.join(b.seeds())

@@ -7,9 +7,10 @@
 // The problem is vector bin packing with bins of many types and prices. Nodes do not depend on
 // each other, so the plan is made by arithmetic on counts first and becomes real afterwards.
 //
-// Grouping (group.go, fits.go). Shapes that request and fit the same become one item,
-// offerings of equal capacity, price and fits one bin. A bin that another one beats in every
-// respect is dropped.
+// Grouping (group.go, stock.go, fits.go, fold.go). Shapes that request and fit the same become
+// one item, offerings of equal capacity, price and fits one bin. A bin that another one beats
+// in every respect is dropped. The bound is found for a smaller model, in which zones that
+// offer the same are one.
 //
 // Bound (bound.go, value.go, relax.go, interior.go, rows.go, knapsack.go). The dual of the
 // assignment LP prices

@@ -3,7 +3,6 @@ package pack
 import (
 	"cmp"
 	"encoding/binary"
-	"math"
 	"slices"
 )
 
@@ -38,52 +37,23 @@ type model struct {
 	sets      []bitset    // the distinct sets of items that fit a bin
 	totals    [][]float64 // by set: what its items request of each resource together
 	ladder    []rung      // the bins to fill
+	folded    folded      // what the bound looks at
 }
 
-// newModel groups the shapes that have pods left and fit an offering of the tier, and
-// the offerings that are not shut. An offering that another one beats in every respect is
-// left out.
+// newModel groups the shapes that have pods left and fit an offering of the tier.
 func newModel(k *packer, tier int32) *model {
-	m := &model{resources: requested(k.Shapes, k.left)}
+	stock := k.stockOf(tier)
+	m := &model{resources: stock.resources, bins: slices.Clone(stock.bins)}
 	m.group(k)
 	// The plan shall not depend on the order in which shapes come.
 	slices.SortStableFunc(m.items, func(a, b item) int {
 		return cmp.Or(slices.Compare(b.request, a.request), b.count-a.count, k.table.width[b.row]-k.table.width[a.row])
 	})
-	m.groupOfferings(k, tier)
 	m.dropHomeless(k.table)
 	m.match(k.table)
 	m.ladder = m.rungs()
+	m.folded = m.fold(k.table, stock.alike)
 	return m
-}
-
-// requested lists the resources that any pod left requests.
-func requested(shapes []Shape, left []int) []int {
-	var list []int
-	for s, shape := range shapes {
-		if left[s] == 0 {
-			continue
-		}
-		for r, q := range shape.Requests {
-			if q > 0 && !slices.Contains(list, r) {
-				list = append(list, r)
-			}
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-// pick appends the model's resources of a Problem's vector.
-func (m *model) pick(picked []int64, v Vector) []int64 {
-	for _, r := range m.resources {
-		q := int64(0)
-		if r < len(v) {
-			q = v[r]
-		}
-		picked = append(picked, q)
-	}
-	return picked
 }
 
 // group sorts the shapes that have pods left into items.
@@ -99,7 +69,7 @@ func (m *model) group(k *packer) {
 		if shape.Free {
 			free = 1
 		}
-		request = m.pick(request[:0], shape.Requests)
+		request = pick(request[:0], m.resources, shape.Requests)
 		key = appendKey(key[:0], request, int64(row), int64(free), int64(k.most[s]))
 		i, ok := index[string(key)]
 		if !ok {
@@ -120,95 +90,6 @@ func appendKey(key []byte, vector []int64, more ...int64) []byte {
 		key = binary.LittleEndian.AppendUint64(key, uint64(v)) //nolint:gosec // only has to differ where v does
 	}
 	return key
-}
-
-// groupOfferings sorts the offerings of a tier that can be bought into bins.
-func (m *model) groupOfferings(k *packer, tier int32) {
-	index := map[uint64]*bin{} // by hash, the rest follow by next
-	var all []*bin
-	var scratch []int64
-	for t, o := range k.Offerings {
-		if o.Tier != tier || k.shut[t] || o.Limit > 0 && k.bought[t] >= o.Limit {
-			continue
-		}
-		scratch = m.pick(scratch[:0], o.Capacity)
-		b := bin{capacity: scratch, price: o.Price, column: k.table.column[t]}
-		if o.Limit > 0 {
-			b.limit, b.limited = o.Limit-k.bought[t], true
-		}
-		hash := b.hash()
-		same := index[hash]
-		for same != nil && !same.alike(&b) {
-			same = same.next
-		}
-		if same == nil {
-			same = &bin{capacity: slices.Clone(scratch), price: b.price, column: b.column, limited: b.limited, next: index[hash]}
-			all, index[hash] = append(all, same), same
-		}
-		same.limit += b.limit
-		same.offerings = append(same.offerings, t)
-	}
-	m.bins = undominated(all, k.table)
-}
-
-// hash is equal for bins that are alike (FNV-1a over words).
-func (b *bin) hash() uint64 {
-	h := uint64(14695981039346656037)
-	for _, c := range b.capacity {
-		h = (h ^ uint64(c)) * 1099511628211 //nolint:gosec // any mapping will do
-	}
-	return (h^math.Float64bits(b.price))*1099511628211 ^ uint64(b.column) //nolint:gosec // any mapping will do
-}
-
-// alike tells whether arithmetic cannot tell two bins apart.
-func (b *bin) alike(o *bin) bool {
-	return b.price == o.price && b.column == o.column && b.limited == o.limited && slices.Equal(b.capacity, o.capacity)
-}
-
-// undominated leaves out every bin for which another one takes the same pods and more,
-// has no less of any resource, costs no more and is not limited in number. It sorts by price.
-func undominated(all []*bin, fits *fitTable) []bin {
-	slices.SortFunc(all, func(a, b *bin) int {
-		if c := cmp.Or(cmp.Compare(a.price, b.price), a.limit-b.limit); c != 0 {
-			return c
-		}
-		return cmp.Or(slices.Compare(b.capacity, a.capacity), a.offerings[0]-b.offerings[0])
-	})
-	kept := make([]bin, 0, len(all))
-	columns := make([][]int64, len(fits.cells)) // capacities of the unlimited bins kept, one after the other
-next:
-	for _, b := range all {
-		for column, capacities := range columns {
-			if len(capacities) > 0 && fits.includes(column, b.column) && anyCovers(capacities, b.capacity) {
-				continue next
-			}
-		}
-		if kept = append(kept, *b); b.limit == 0 {
-			columns[b.column] = append(columns[b.column], b.capacity...)
-		}
-	}
-	return kept
-}
-
-// anyCovers tells whether any of the capacities, which lie one after the other, is at least b.
-// It starts from the back: a bin is most often beaten by one of about its size.
-func anyCovers(capacities, b []int64) bool {
-	for at := len(capacities) - len(b); at >= 0; at -= len(b) {
-		if covers(capacities[at:at+len(b)], b) {
-			return true
-		}
-	}
-	return false
-}
-
-// covers tells whether a is at least b in every resource.
-func covers(a, b []int64) bool {
-	for i, v := range b {
-		if a[i] < v {
-			return false
-		}
-	}
-	return true
 }
 
 // dropHomeless removes the items that fit no bin.

@@ -20,8 +20,9 @@ type packer struct {
 	table  *fitTable
 	left   []int // pods yet to be placed, by shape
 	shut   []bool
-	bought []int // nodes, by offering
-	most   []int // pods of a shape that one node is known to take at most
+	stock  map[int32]*stock // by tier, as far as it is still the same
+	bought []int            // nodes, by offering
+	most   []int            // pods of a shape that one node is known to take at most
 	nodes  []*bought
 	reused []RoomPods
 	// proven is what the pods of each shape are worth at least.
@@ -45,6 +46,7 @@ func newPacker(p *Problem) *packer {
 	k := &packer{
 		Problem: p, table: newFitTable(p), left: make([]int, len(p.Shapes)), shut: make([]bool, len(p.Offerings)),
 		bought: make([]int, len(p.Offerings)), most: make([]int, len(p.Shapes)), proven: make([]float64, len(p.Shapes)),
+		stock: map[int32]*stock{},
 	}
 	for s, shape := range p.Shapes {
 		k.left[s], k.most[s], k.proven[s] = shape.Count, maxPods, infinite
@@ -139,6 +141,7 @@ func (k *packer) startOver(left []int) {
 	}
 	k.nodes = nil
 	clear(k.shut)
+	clear(k.stock)
 	clear(k.bought)
 	var priorities []int32
 	for s, shape := range k.Shapes {
@@ -151,6 +154,7 @@ func (k *packer) startOver(left []int) {
 	unplaced := make([]int, len(left))
 	for _, priority := range slices.Backward(priorities) {
 		clear(k.left)
+		clear(k.stock) // others may request other resources
 		for s, shape := range k.Shapes {
 			if shape.Priority == priority {
 				k.left[s] = left[s]
@@ -179,7 +183,7 @@ func (k *packer) proveAgain() {
 	}
 	again := &packer{
 		Problem: &free, table: k.table, left: make([]int, len(k.left)), shut: make([]bool, len(k.shut)),
-		bought: make([]int, len(k.bought)), most: k.most, proven: k.proven,
+		bought: make([]int, len(k.bought)), most: k.most, proven: k.proven, stock: map[int32]*stock{},
 	}
 	for _, n := range k.nodes {
 		for _, f := range n.pods {

@@ -8,6 +8,7 @@ import (
 // potential returns, by rung, the most that a filling is worth, per price. The rents found last
 // are near enough for the worths they were found with; for others, exact asks for better ones.
 func (b *bounder) potential(worth []float64, exact bool) []float64 {
+	worth = b.highest(worth)
 	var covers []int
 	for t, rents := range b.rents {
 		if rents == nil || b.bins[t].limit > 0 {
@@ -20,16 +21,16 @@ func (b *bounder) potential(worth []float64, exact bool) []float64 {
 		b.rows[t].raise(b.rents[t], items)
 		covers = append(covers, t)
 	}
-	potential := make([]float64, len(b.ladder))
-	for at, rung := range b.ladder {
-		most := math.Inf(1)
-		if b.bins[rung.bin].limit > 0 {
-			most = b.most(rung.bin, worth)
+	potential := make([]float64, len(b.whole.ladder))
+	for at, rung := range b.whole.ladder {
+		t, most := b.bin[rung.bin], math.Inf(1)
+		if b.bins[t].limit > 0 {
+			most = b.most(t, worth)
 		}
 		for _, s := range covers {
-			most = min(most, b.transfer(s, rung.bin))
+			most = min(most, b.transfer(s, t))
 		}
-		potential[at] = most/b.price[rung.bin] + trifle
+		potential[at] = most/b.price[t] + trifle
 	}
 	return potential
 }

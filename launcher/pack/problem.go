@@ -74,7 +74,8 @@ type Constraints interface {
 type Node interface {
 	// Add puts up to n pods of a shape on the node and returns how many it took.
 	Add(shape, n int) int
-	// Holds tells whether the node with its pods could as well be of another offering.
+	// Holds tells whether the node with its pods could as well be of another offering, and of
+	// any other of the same kind, sizes left aside.
 	Holds(offering int) bool
 	// Discard takes the node and its pods back.
 	Discard()

@@ -61,6 +61,7 @@ func (k *packer) open(offerings []int) (Node, int) {
 			k.limited = true
 		}
 		k.shut[t] = true
+		clear(k.stock)
 	}
 	return nil, -1
 }
