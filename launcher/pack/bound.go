@@ -22,7 +22,7 @@ const (
 	roundsOfBound = 10
 	closeEnough   = 1e-3 // relative gap at which the bound is not worth more work
 	roughly       = 5e-2 // relative gap to which the LP is solved while bins are missing
-	mostSeeds     = 6   // bins that start, unless more are needed to take all items
+	mostSeeds     = 6    // bins that start, unless more are needed to take all items
 	moreBins      = 6    // that join the relaxation in a round
 )
 

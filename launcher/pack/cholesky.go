@@ -49,6 +49,13 @@ func solveCholesky(a, b []float64, n int) {
 
 // subtract takes f times b from a, which is as long.
 func subtract(a, b []float64, f float64) {
+	for len(a) >= 4 && len(b) >= 4 {
+		a[0] -= f * b[0]
+		a[1] -= f * b[1]
+		a[2] -= f * b[2]
+		a[3] -= f * b[3]
+		a, b = a[4:], b[4:]
+	}
 	a = a[:len(b)]
 	for i, v := range b {
 		a[i] -= f * v

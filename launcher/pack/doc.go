@@ -24,15 +24,21 @@
 // precision: worths are cut down until they are valid for every bin (Farley 1990). For most
 // bins that takes no work: what another bin charges for its resources proves them, too.
 //
-// Plan (search.go, ladder.go, greedy.go, fill.go, improve.go). A greedy plan opens the bin
-// with the most
+// Plan (search.go, ladder.go, greedy.go, fill.go). A greedy plan opens the bin with the most
 // worth per price, as many alike nodes as there are pods for, and again for what is left. A
 // filling takes the items that make the most of the room that is free, so that all
 // resources run out together (the dot-product heuristics of Panigrahy et al. 2011). Further
 // plans follow worths corrected by what pods cost in the plans before (sequential value
-// correction, Belov and Scheithauer 2007). The cheapest is improved on by ruin and recreate
-// (Schrimpf et al. 2000), until it is within a hair of the bound or the effort is spent.
-// Every node is the cheapest that holds its pods.
+// correction, Belov and Scheithauer 2007).
+//
+// Better plans (patterns.go, whole.go, improve.go), where there is effort to be spent. The
+// configuration LP over fillings with whole pods (Gilmore and Gomory 1961) says how often each is
+// used; rounded, and completed by a greedy plan, that is near to the best there is. Fillings are found by
+// branch and bound, guided by the bound's worths at first (smoothing, Wentges 1997). Where it ends, it
+// has proven that no filling is worth more than its node, and thereby a better bound.
+// Many items are dealt into blocks that are solved on their own; these prove nothing. The cheapest
+// plan is improved on by ruin and recreate (Schrimpf et al. 2000), until it is within a hair of the
+// bound or the effort is spent. Every node is the cheapest that holds its pods.
 //
 // Reality (realize.go, rooms.go). Nodes are opened and their pods added, and Constraints has
 // the last word. What it refuses goes where there is room or is planned for again, with

@@ -143,9 +143,7 @@ func (f *filler) choose() (best int, bestShare float64) {
 		for end := f.next + mostCompared; f.next < min(end, len(all)); {
 			i, share := all[f.next], 0.0
 			for r, q := range f.request[i*n : i*n+n][:len(inverse)] {
-				if s := q * inverse[r]; s > share {
-					share = s
-				}
+				share = max(share, q*inverse[r])
 			}
 			if share > 1 {
 				all[f.next] = all[len(all)-1]

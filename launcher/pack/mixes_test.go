@@ -189,6 +189,16 @@ var mixes = []mix{
 		return logNormal(r, 700, 0.8), logNormal(r, 2500, 0.9), 0
 	}, 0},
 	{"many-tiny", func(r *rand.Rand) (float64, float64, float64) { return logNormal(r, 20, 0.5), logNormal(r, 40, 0.6), 0 }, 0.1},
+	{"heavy-tailed", func(r *rand.Rand) (float64, float64, float64) {
+		cpu := 100 * math.Pow(1-r.Float64(), -1/1.2) // Pareto
+		return cpu, cpu * logNormal(r, 4, 0.8), 0
+	}, 0.1},
+	{"gpu-and-memory", func(r *rand.Rand) (float64, float64, float64) {
+		if r.IntN(2) == 0 {
+			return logNormal(r, 3000, 0.5), logNormal(r, 16000, 0.5), []float64{1, 1, 2, 3}[r.IntN(4)]
+		}
+		return logNormal(r, 400, 0.5), logNormal(r, 12000, 0.6), 0
+	}, 0},
 	{"narrow", func(r *rand.Rand) (float64, float64, float64) {
 		cpu := logNormal(r, 600, 0.9)
 		return cpu, cpu * logNormal(r, 4, 0.8), 0

@@ -5,9 +5,18 @@ import (
 	"slices"
 )
 
-// potential returns, by rung, the most that a filling is worth, per price. The rents found last
-// are near enough for the worths they were found with; for others, exact asks for better ones.
+// potential returns, by rung, the most that a filling is worth, per price.
 func (b *bounder) potential(worth []float64, exact bool) []float64 {
+	bins := make([]int, len(b.whole.ladder))
+	for at, rung := range b.whole.ladder {
+		bins[at] = rung.bin
+	}
+	return b.reach(bins, worth, exact)
+}
+
+// reach returns, for each of the bins given, the most that a filling is worth, per price. The rents found
+// last are near enough for the worths they were found with; for others, exact asks for better ones.
+func (b *bounder) reach(bins []int, worth []float64, exact bool) []float64 {
 	worth = b.highest(worth)
 	var covers []int
 	for t, rents := range b.rents {
@@ -21,18 +30,23 @@ func (b *bounder) potential(worth []float64, exact bool) []float64 {
 		b.rows[t].raise(b.rents[t], items)
 		covers = append(covers, t)
 	}
-	potential := make([]float64, len(b.whole.ladder))
-	for at, rung := range b.whole.ladder {
-		t, most := b.bin[rung.bin], math.Inf(1)
-		if b.bins[t].limit > 0 {
-			most = b.most(t, worth)
+	known := make([]float64, len(b.bins))
+	reach := make([]float64, len(bins))
+	for at, bin := range bins {
+		t := b.bin[bin]
+		if known[t] == 0 {
+			most := math.Inf(1)
+			if b.bins[t].limit > 0 {
+				most = b.most(t, worth)
+			}
+			for _, s := range covers {
+				most = min(most, b.transfer(s, t))
+			}
+			known[t] = most/b.price[t] + trifle
 		}
-		for _, s := range covers {
-			most = min(most, b.transfer(s, t))
-		}
-		potential[at] = most/b.price[t] + trifle
+		reach[at] = known[t]
 	}
-	return potential
+	return reach
 }
 
 func gather(values []float64, at []int) []float64 {

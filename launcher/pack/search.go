@@ -5,50 +5,145 @@ import "slices"
 const (
 	// goodEnough is the relative gap to the bound at which the search ends.
 	goodEnough = 1e-3
-	// corrections bounds how many plans are made with corrected worths, patience how many of
-	// them in a row may be no better than the best before.
+	// corrections bounds how many plans are made with corrected worths in a row, and patience how
+	// many of them may be no better than the best before.
 	corrections, patience = 16, 6
+	// fewCorrections are made before patterns are looked for. One is made even if no effort may
+	// be spent, if the plan costs more than nearEnough times the bound: a plan that follows
+	// the bound alone may be far off.
+	fewCorrections, nearEnough = 2, 1.05
+	// leastGuide bounds how little a pod counts for, as part of its worth, though LPs may do without.
+	leastGuide = 0.2
 )
 
 const infinite = 1e300
 
-// search looks for a cheap arithmetic plan for a model. The first greedy plan follows the
-// worths of the bound. Worths know of no whole pods, so the next plans follow corrected ones:
-// what ended on badly filled nodes counts for more, and is thereby placed while there is a
-// choice of company (sequential value correction, Belov and Scheithauer 2007). The best
-// plan is improved on.
+// search is the state of the search for a cheap arithmetic plan for a model.
+type search struct {
+	*packer
+	*filler
+	bounder *bounder
+	best    []batch
+	price   float64   // of the best
+	guide   []float64 // by item: the worths that led to the best
+	reach   []float64 // by rung: the most that a node may hold of them
+	target  float64   // price at which the search ends
+}
+
+// search looks for a cheap plan. The first plans follow the worths of the bound and what is learned
+// from them. Where there is effort to be spent, patterns make better plans and, it may be, a
+// better bound, and the best plan is improved on.
 func (k *packer) search(m *model, first bool) []batch {
 	b := newBounder(m)
 	d := b.bound()
+	s := &search{
+		packer: k, filler: newFiller(m, d.worth), bounder: b,
+		price: infinite, target: m.value(d.worth) * (1 + goodEnough),
+	}
+	s.effort = k.spent
+	if s.correct(s.worth, one(first), fewCorrections); !s.done() {
+		if better := s.combine(); m.value(better.proven) > m.value(d.proven) {
+			d, s.target = better, max(s.target, m.value(better.worth)*(1+goodEnough))
+		}
+	}
 	if first {
 		k.prove(m, d)
 	}
-	f := newFiller(m, d.worth)
-	f.effort = k.spent
-	defer func() { k.spent = f.effort }()
-	target := 0.0
-	for i, it := range m.items {
-		target += float64(it.count) * d.worth[i]
+	if !s.done() {
+		s.best = k.improve(s.filler, s.best, s.guide, s.reach, s.price-s.target)
 	}
-	target *= 1 + goodEnough
-	guide, reach := slices.Clone(f.worth), b.potential(f.worth, false)
-	best, bestPrice, since := []batch(nil), infinite, 0
-	var bestGuide, bestReach []float64
-	for n := 0; n <= corrections && since < patience; n++ {
-		f.load(m.all(), styles[0], guide, reach)
-		clear(f.used)
-		plan, price := f.greedy(infinite)
-		if since++; price < bestPrice {
-			best, bestPrice, since = plan, price, 0
-			bestGuide, bestReach = slices.Clone(guide), reach
-		}
-		if f.effort >= k.Effort || bestPrice <= target || k.stopped() {
-			return best
-		}
-		f.correct(plan, guide, 0.8/(1+float64(n)/6))
-		reach = b.potential(guide, true)
+	k.spent = s.effort
+	return s.best
+}
+
+func one(b bool) int {
+	if b {
+		return 1
 	}
-	return k.improve(f, best, bestGuide, bestReach, bestPrice-target)
+	return 0
+}
+
+// done tells whether a better plan is not worth looking for.
+func (s *search) done() bool {
+	return s.effort >= s.Effort || s.price <= s.target || s.stopped()
+}
+
+// value is what all pods are worth.
+func (m *model) value(worth []float64) float64 {
+	value := 0.0
+	for i, w := range worth {
+		value += float64(m.items[i].count) * w
+	}
+	return value
+}
+
+// correct makes greedy plans that follow the worths of the bound, or of patterns. Those know little of whole
+// pods, so every next plan follows corrected ones: what ended on badly filled nodes counts
+// for more, and is thereby placed while there is a choice of company (sequential value
+// correction, Belov and Scheithauer 2007). At least so many corrections are made where need be.
+func (s *search) correct(guide []float64, least, most int) {
+	guide = slices.Clone(guide)
+	for n, since := 0, 0; n <= most && since < patience; n++ {
+		if n > least && s.done() || n > 0 && s.price <= s.target {
+			return
+		}
+		reach := s.bounder.potential(guide, n > 0)
+		plan, price := s.follow(nil, 0, s.all(), guide, reach)
+		if since++; price < s.price {
+			since = 0
+		}
+		s.keep(plan, price, guide, reach)
+		if s.effort >= s.Effort && s.price <= s.target*nearEnough {
+			return
+		}
+		s.learn(plan, guide, 0.8/(1+float64(n)/6))
+	}
+}
+
+// follow completes a plan by greedy.
+func (s *search) follow(plan []batch, price float64, rest []take, guide, reach []float64) ([]batch, float64) {
+	s.load(rest, styles[0], guide, reach)
+	clear(s.used)
+	more, cost := s.greedy(infinite)
+	return append(plan, more...), price + cost
+}
+
+// keep remembers a plan if it is the best so far.
+func (s *search) keep(plan []batch, price float64, guide, reach []float64) {
+	if price < s.price {
+		s.best, s.price, s.guide, s.reach = plan, price, slices.Clone(guide), reach
+	}
+}
+
+// combine makes plans of patterns, rounded in several ways, and follows what the pods cost in them.
+// It returns valid worths, which may be better than those known.
+func (s *search) combine() duals {
+	blocks := s.bounder.blocks(s.filler, s.best)
+	if blocks == nil {
+		return duals{}
+	}
+	guide, valid, start := slices.Clone(s.worth), duals{}, s.effort
+	for n, p := range blocks {
+		valid = p.generate(start+(s.Effort-start)/(2*len(blocks))*(n+1), s.stopped)
+		for _, i := range p.block {
+			guide[i] = max(p.duals[i], leastGuide*s.worth[i])
+		}
+	}
+	if len(blocks) > 1 {
+		valid = duals{} // of one block only
+	}
+	reach := s.bounder.potential(guide, true)
+	for _, up := range []float64{1, 0.75, 0.5} {
+		var plan []batch
+		price, rest := 0.0, s.all()
+		for _, p := range blocks {
+			plan, price = p.round(up, plan, price, rest)
+		}
+		plan, price = s.follow(plan, price, rest, guide, reach)
+		s.keep(plan, price, guide, reach)
+	}
+	s.correct(guide, 0, corrections)
+	return valid
 }
 
 // prove notes what the pods are worth at least.
@@ -76,8 +171,8 @@ func (m *model) all() []take {
 	return all
 }
 
-// correct moves the worths towards what the pods cost in a plan, by a part of the way.
-func (f *filler) correct(plan []batch, guide []float64, part float64) {
+// learn moves the worths towards what the pods cost in a plan, by a part of the way.
+func (f *filler) learn(plan []batch, guide []float64, part float64) {
 	cost := make([]float64, len(guide))
 	for _, b := range plan {
 		worth := 0.0
