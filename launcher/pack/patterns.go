@@ -31,6 +31,7 @@ const (
 	mostRows    = 120    // of a block: the time that it takes grows with their cube
 	worthwhile  = 1e-3   // gain of a pattern, as part of its price
 	tried       = 20     // patterns, before all are looked at again
+	mostLooks   = 200    // at all patterns, until new ones are looked for
 	workOfFill  = 20_000 // multiplications that take as long as filling a node
 	stepsOfFill = 200    // the same for steps of branch and bound
 	firstSteps  = 20     // of branch and bound, for one filling at first
@@ -94,10 +95,12 @@ func (p *patterns) generate(effort int, stopped func() bool) (best duals) {
 	for smooth, steps := 1.0, firstSteps; p.effort < effort && steps <= lastSteps && !stopped(); {
 		worth := make([]float64, len(p.items))
 		for _, i := range p.block {
-			worth[i] = smooth*p.worth[i] + (1-smooth)*max(p.duals[i], 0)
+			if !p.items[i].weightless() {
+				worth[i] = smooth*p.worth[i] + (1-smooth)*max(p.duals[i], 0)
+			}
 		}
 		known := len(p.pool)
-		over := p.extend(worth, 1-0.03*smooth, steps)
+		over := p.extend(worth, 1-0.03*smooth, steps, effort, stopped)
 		for _, i := range p.block {
 			worth[i] /= over
 		}
@@ -116,15 +119,21 @@ func (p *patterns) generate(effort int, stopped func() bool) (best duals) {
 }
 
 // extend adds fillings to the pool that are worth more than their price at the duals, and more than a
-// part of it at the worths given. It returns how often its price any filling may be worth at these.
-func (p *patterns) extend(worth []float64, part float64, steps int) (over float64) {
+// part of it at the worths given, until the effort is spent. It returns how often its price any
+// filling may be worth at these.
+func (p *patterns) extend(worth []float64, part float64, steps, effort int, stopped func() bool) (over float64) {
 	over = 1 + worthwhile
 	reach := p.bounder.reach(p.every, worth, true)
 	for t, bin := range p.bins {
 		if reach[t] <= part {
 			continue
 		}
-		found, most, taken := p.fillWhole(t, worth, bin.price*(part+worthwhile), steps)
+		if p.effort >= effort || stopped() {
+			over = max(over, reach[t]) // unproven
+			continue
+		}
+		budget := min(effort-p.effort, math.MaxInt32) * stepsOfFill
+		found, most, taken := p.fillWhole(t, worth, bin.price*(part+worthwhile), steps, budget)
 		p.effort += 1 + taken/stepsOfFill
 		over = max(over, min(reach[t], most/bin.price))
 		for _, takes := range found {
@@ -137,9 +146,12 @@ func (p *patterns) extend(worth []float64, part float64, steps int) (over float6
 }
 
 // optimize solves the LP over the patterns in the pool. The most promising of them are tried one
-// after the other before all are looked at again.
+// after the other before all are looked at again. Should it go in circles, it ends.
 func (p *patterns) optimize(effort int, stopped func() bool) {
-	for !stopped() {
+	for range mostLooks {
+		if stopped() {
+			return
+		}
 		p.charge()
 		gains := make([]float64, len(p.pool))
 		var list []int
@@ -206,6 +218,7 @@ func (p *patterns) enter(b batch) bool {
 		pivot[c] /= p.column[out]
 	}
 	p.level[out] /= p.column[out]
+	p.work += n + len(p.pool)
 	for r, f := range p.column {
 		if r != out && f != 0 {
 			subtract(p.inverse[r*n:r*n+n], pivot, f)

@@ -129,8 +129,9 @@ func (s *search) combine() duals {
 			guide[i] = max(p.duals[i], leastGuide*s.worth[i])
 		}
 	}
-	if len(blocks) > 1 {
-		valid = duals{} // of one block only
+	guessed := func(it item) bool { return it.most < it.count } // from one node, others may take more
+	if len(blocks) > 1 || slices.ContainsFunc(s.items, guessed) {
+		valid = duals{}
 	}
 	reach := s.bounder.potential(guide, true)
 	for _, up := range []float64{1, 0.75, 0.5} {

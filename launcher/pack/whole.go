@@ -2,6 +2,7 @@ package pack
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -24,13 +25,13 @@ type whole struct {
 
 // fillWhole looks for fillings of a bin that are worth more than target: for every item, in so
 // many steps, the best of those of which it comes first. It returns, too, what all fillings are
-// worth at most, and the steps taken.
-func (m *model) fillWhole(t int, worth []float64, target float64, steps int) (found [][]take, most float64, used int) {
+// worth at most, and the steps taken, of which the budget is for all items together.
+func (m *model) fillWhole(t int, worth []float64, target float64, steps, budget int) (found [][]take, most float64, used int) {
 	items := slices.DeleteFunc(slices.Clone(m.bins[t].items), func(i int) bool { return worth[i] <= 0 || m.items[i].weightless() })
 	rows := m.rowsOf(t, items)
 	rents := solveKnapsack(rows, gather(worth, items))
 	bound := rows.raise(rents, gather(worth, items))
-	if bound <= target {
+	if bound <= target || math.IsInf(bound, 1) {
 		return nil, bound, 0
 	}
 	w := &whole{model: m, worth: worth, order: items, rents: make([]float64, len(m.resources)), free: m.room(t)}
@@ -49,6 +50,9 @@ func (m *model) fillWhole(t int, worth []float64, target float64, steps int) (fo
 	w.rate = gather(rate, items)
 	most = target
 	for at := range items {
+		if used >= budget {
+			return found, bound, used
+		}
 		w.most, w.best, w.steps, w.missed = target, nil, steps, false
 		w.branch(at, at+1, 0)
 		used += steps - w.steps
