@@ -45,7 +45,7 @@ func (v *verifier) problem(earlier []*place) pack.Problem {
 		}
 		p.Shapes = append(p.Shapes, pack.Shape{
 			Requests: requests, Count: l.count, Priority: sh.priority, Class: v.packClass(i),
-			Free: len(c.hostOwned) == 0 && len(c.hostMatched) == 0 && !c.ports,
+			Most: c.most(), Free: len(c.hostOwned) == 0 && len(c.hostMatched) == 0 && !c.ports,
 		})
 	}
 	types := map[string]int{}
@@ -80,6 +80,17 @@ func (s *Space) slots() []int {
 	})
 	rules = slices.DeleteFunc(rules, func(r int) bool { return pods[r] < 2 })
 	return rules[:min(len(rules), maxSlots)]
+}
+
+// most returns how many pods of the class a host takes by what they ask for alone; 0 is no bound.
+func (c *class) most() int {
+	most := one(c.ports)
+	for _, o := range c.hostOwned {
+		if o.matches && (most == 0 || o.bound < most) {
+			most = o.bound
+		}
+	}
+	return most
 }
 
 // excludes tells whether the class keeps others of the rule's pods off its host, being one of them.

@@ -12,6 +12,7 @@ type item struct {
 	count   int
 	row     int   // of the fit table
 	most    int   // pods that one node takes
+	guessed bool  // most is what one node took, others may take more
 	shapes  []int // that it stands for
 }
 
@@ -70,12 +71,12 @@ func (m *model) group(k *packer) {
 			free = 1
 		}
 		request = pick(request[:0], m.resources, shape.Requests)
-		key = appendKey(key[:0], request, int64(row), int64(free), int64(k.most[s]))
+		key = appendKey(key[:0], request, int64(row), int64(free), int64(k.most[s]), int64(shape.bound()))
 		i, ok := index[string(key)]
 		if !ok {
 			i = len(m.items)
 			index[string(key)] = i
-			m.items = append(m.items, item{request: slices.Clone(request), row: row, most: k.most[s]})
+			m.items = append(m.items, item{request: slices.Clone(request), row: row, most: k.most[s], guessed: k.most[s] < shape.bound()})
 		}
 		m.items[i].count += k.left[s]
 		m.items[i].shapes = append(m.items[i].shapes, s)

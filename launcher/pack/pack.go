@@ -49,7 +49,7 @@ func newPacker(p *Problem) *packer {
 		stock: map[int32]*stock{},
 	}
 	for s, shape := range p.Shapes {
-		k.left[s], k.most[s], k.proven[s] = shape.Count, maxPods, infinite
+		k.left[s], k.most[s], k.proven[s] = shape.Count, shape.bound(), infinite
 	}
 	return k
 }

@@ -12,9 +12,19 @@ type Shape struct {
 	Priority int32
 	// Class stands for what the shape fits: shapes of one class fit the same kinds.
 	Class int
+	// Most is how many of them a node takes at most, whatever its size; 0 is no bound.
+	Most int
 	// Free pods need nothing but their requests and a kind that fits: Constraints is told
 	// of them, not asked.
 	Free bool
+}
+
+// bound returns Most, or more than any node holds.
+func (s *Shape) bound() int {
+	if s.Most == 0 {
+		return maxPods
+	}
+	return s.Most
 }
 
 // Offering is something that can be bought.

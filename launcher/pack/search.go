@@ -129,8 +129,7 @@ func (s *search) combine() duals {
 			guide[i] = max(p.duals[i], leastGuide*s.worth[i])
 		}
 	}
-	guessed := func(it item) bool { return it.most < it.count } // from one node, others may take more
-	if len(blocks) > 1 || slices.ContainsFunc(s.items, guessed) {
+	if len(blocks) > 1 || slices.ContainsFunc(s.items, func(it item) bool { return it.guessed }) {
 		valid = duals{}
 	}
 	reach := s.bounder.potential(guide, true)
