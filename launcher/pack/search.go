@@ -12,6 +12,8 @@ const (
 	// be spent, if the plan costs more than nearEnough times the bound: a plan that follows
 	// the bound alone may be far off.
 	fewCorrections, nearEnough = 2, 1.05
+	// fewRounds is how often all bins should be looked at for patterns, where there are many items.
+	fewRounds = 5
 	// leastGuide bounds how little a pod counts for, as part of its worth, though LPs may do without.
 	leastGuide = 0.2
 )
@@ -41,8 +43,8 @@ func (k *packer) search(m *model, first bool) []batch {
 		price: infinite, target: m.value(d.worth) * (1 + goodEnough),
 	}
 	s.effort = k.spent
-	if s.correct(s.worth, one(first), fewCorrections); !s.done() {
-		if better := s.combine(); m.value(better.proven) > m.value(d.proven) {
+	if guide := s.correct(s.worth, one(first), fewCorrections); !s.done() {
+		if better := s.combine(guide); m.value(better.proven) > m.value(d.proven) {
 			d, s.target = better, max(s.target, m.value(better.worth)*(1+goodEnough))
 		}
 	}
@@ -81,11 +83,11 @@ func (m *model) value(worth []float64) float64 {
 // pods, so every next plan follows corrected ones: what ended on badly filled nodes counts
 // for more, and is thereby placed while there is a choice of company (sequential value
 // correction, Belov and Scheithauer 2007). At least so many corrections are made where need be.
-func (s *search) correct(guide []float64, least, most int) {
+func (s *search) correct(guide []float64, least, most int) []float64 {
 	guide = slices.Clone(guide)
 	for n, since := 0, 0; n <= most && since < patience; n++ {
 		if n > least && s.done() || n > 0 && s.price <= s.target {
-			return
+			return guide
 		}
 		reach := s.bounder.potential(guide, n > 0)
 		plan, price := s.follow(nil, 0, s.all(), guide, reach)
@@ -94,10 +96,11 @@ func (s *search) correct(guide []float64, least, most int) {
 		}
 		s.keep(plan, price, guide, reach)
 		if s.effort >= s.Effort && s.price <= s.target*nearEnough {
-			return
+			return guide
 		}
 		s.learn(plan, guide, 0.8/(1+float64(n)/6))
 	}
+	return guide
 }
 
 // follow completes a plan by greedy.
@@ -117,14 +120,19 @@ func (s *search) keep(plan []batch, price float64, guide, reach []float64) {
 
 // combine makes plans of patterns, rounded in several ways, and follows what the pods cost in them.
 // It returns valid worths, which may be better than those known.
-func (s *search) combine() duals {
+func (s *search) combine(guide []float64) (valid duals) {
 	blocks := s.bounder.blocks(s.filler, s.best)
-	if blocks == nil {
-		return duals{}
+	start, share := s.effort, 0
+	if len(blocks) > 0 {
+		share = (s.Effort - s.effort) / (2 * len(blocks))
 	}
-	guide, valid, start := slices.Clone(s.worth), duals{}, s.effort
+	if share == 0 || len(blocks) > 1 && share < fewRounds*len(s.bins) {
+		s.correct(guide, 0, corrections)
+		return valid
+	}
+	guide = slices.Clone(s.worth)
 	for n, p := range blocks {
-		valid = p.generate(start+(s.Effort-start)/(2*len(blocks))*(n+1), s.stopped)
+		valid = p.generate(start+share*(n+1), s.stopped)
 		for _, i := range p.block {
 			guide[i] = max(p.duals[i], leastGuide*s.worth[i])
 		}
