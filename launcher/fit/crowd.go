@@ -126,10 +126,13 @@ func (s *Space) molds() []mold {
 		node := info.Node()
 		d.raw = d.raw[:0]
 		for _, key := range s.asked {
-			if value, ok := node.Labels[key]; ok && key != corev1.LabelHostname {
-				d.str(value)
-			} else {
+			switch value, ok := node.Labels[key]; {
+			case !ok:
 				d.num(-1)
+			case key == corev1.LabelHostname: // whatever it is
+				d.num(0)
+			default:
+				d.str(value)
 			}
 		}
 		for i := range node.Spec.Taints {

@@ -10,7 +10,8 @@
 // only in requests and priority are one class (class.go). Templates that differ only in
 // size, price and labels nobody asks for are one kind (kind.go). PreFilter runs once a
 // class, Filter once a class and kind, resources left aside: those are arithmetic, and
-// package pack does it. So 100,000 pods of 300 shapes cost about what 300 pods do.
+// package pack does it. So 100,000 pods of 300 shapes cost about what 300 pods do. Of the
+// pods on existing nodes PreFilter is shown those that the class counts (crowd.go).
 //
 // What depends on other pods is made independent of them before anything is packed. The
 // plugins' own PreFilter states tell the constraints and what the cluster's pods mean for
@@ -21,8 +22,9 @@
 // as it likes (problem.go).
 //
 // The plugins have the last word: the plan's pods are scheduled by them, one by one, onto
-// the plan's nodes, their states kept up to date by their own PreFilter extensions
-// (verify.go). Whatever they refuse, and classes whose constraints no rule stands for
+// the plan's nodes. Their states are kept up to date by their own PreFilter extensions
+// (replay.go); only the counts of spread, which many classes would keep of the same pods, are
+// kept once for all of them (census.go). Whatever they refuse, and classes whose constraints no rule stands for
 // (claimed devices, volumes for one pod alone, affinity within a host), gets its place from
 // them directly, pod by pod (exact.go). Volumes and devices that a pod of the plan is given
 // are nobody else's from then on (verify.go, devices.go). So every pod of a plan has passed the

@@ -37,6 +37,20 @@ func TestScheduler(t *testing.T) {
 	}
 }
 
+// TestOversights holds what classes are shown of random clusters against all there is.
+func TestOversights(t *testing.T) {
+	w := newWorlds(t)
+	for seed := range uint64(400) {
+		s := generate(seed)
+		world := w.of(s)
+		world.know(s)
+		all, err := world.engine.Oversights(world.ctx, s.input())
+		if err != nil || len(all) > 0 {
+			t.Errorf("seed %d: %v, %v", seed, all, err)
+		}
+	}
+}
+
 // FuzzPlan looks for clusters whose plan the scheduler cannot follow.
 func FuzzPlan(f *testing.F) {
 	for seed := range uint64(8) {
