@@ -7,9 +7,14 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Reserve stops the clock of the pod's reservation: binding may take long.
+// Reserve stops the clock of the pod's reservation: binding may take long. If the pod was
+// tried elsewhere, there may be room for another.
 func (p *Slipway) Reserve(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ string) *fwk.Status {
+	if r, ok := p.ledger.Get(pod.UID); ok && r.Trying {
+		p.metrics.tries.WithLabelValues("found room").Inc()
+	}
 	p.act(p.ledger.BindingStarted(p.clock.Now(), pod.UID))
+	p.follow(podRef(pod))
 	return nil
 }
 

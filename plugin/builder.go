@@ -60,10 +60,10 @@ func (b *Builder) Attach(sched *scheduler.Scheduler) error {
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", Name, err)
 	}
+	sched.SchedulePod = withoutNodes(sched.SchedulePod)
 	if m != nil {
 		sched.SchedulePod = p.remembering(m, sched.SchedulePod)
 	}
-	sched.SchedulePod = withoutNodes(sched.SchedulePod)
 	sched.FailureHandler = p.explaining(sched.FailureHandler)
 	nextPod := sched.NextPod
 	var once sync.Once

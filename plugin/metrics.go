@@ -15,6 +15,7 @@ type metrics struct {
 	handedOver       *basemetrics.Counter
 	reservations     *basemetrics.GaugeVec
 	gateOpen         *basemetrics.CounterVec
+	tries            *basemetrics.CounterVec
 	guardRejections  *basemetrics.Counter
 	memory           *basemetrics.CounterVec
 	rpcs             *basemetrics.CounterVec
@@ -41,6 +42,10 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 			Subsystem: subsystem, Name: "gate_open_total", StabilityLevel: basemetrics.ALPHA,
 			Help: "Pods let into the scheduling queue, by why.",
 		}, []string{"reason"}),
+		tries: basemetrics.NewCounterVec(&basemetrics.CounterOpts{
+			Subsystem: subsystem, Name: "tries_total", StabilityLevel: basemetrics.ALPHA,
+			Help: "Pods that wait for their node and were tried elsewhere, by what came of it.",
+		}, []string{"result"}),
 		guardRejections: basemetrics.NewCounter(&basemetrics.CounterOpts{
 			Subsystem: subsystem, Name: "guard_rejections_total", StabilityLevel: basemetrics.ALPHA,
 			Help: "Times a node was refused to a pod because its room is promised to others.",
@@ -69,7 +74,7 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 		}),
 	}
 	for _, c := range []basemetrics.Registerable{
-		m.handedOver, m.reservations, m.gateOpen, m.guardRejections, m.memory, m.rpcs, m.queueLength, m.readyToBound, m.firstSeenToBound,
+		m.handedOver, m.reservations, m.gateOpen, m.tries, m.guardRejections, m.memory, m.rpcs, m.queueLength, m.readyToBound, m.firstSeenToBound,
 	} {
 		var again prometheus.AlreadyRegisteredError
 		if err := register(c); err != nil && !errors.As(err, &again) {

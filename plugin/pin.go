@@ -41,6 +41,7 @@ func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 		// The pod was past the gate before the reservation was known.
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, describe(r))
 	case isDaemon(pod):
+		p.clearNominations(daemonsNode(pod), pod)
 		return nil, fwk.NewStatus(fwk.Skip)
 	case p.ledger.Empty():
 		return nil, nil
@@ -55,7 +56,7 @@ func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 // there as if they ran (runtime/framework.go, addGENominatedPods): fellows under a spread
 // constraint would each wait for other zones to catch up with all of them at once, and
 // for ever if those wait in turn. The guard keeps their room, and a failed cycle nominates
-// them again, so this is done in each.
+// them again, so this is done in each. A DaemonSet's pod, too, is not to be kept out by them.
 func (p *Slipway) clearNominations(node string, pod *v1.Pod) {
 	holders := p.ledger.Holders(node)
 	for _, n := range p.handle.NominatedPodsForNode(node) {

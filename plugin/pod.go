@@ -14,7 +14,7 @@ import (
 // does for a pod without a node (plugins/noderesources/fit.go:321).
 func podOf(pod *v1.Pod) *ledger.Pod {
 	p := &ledger.Pod{
-		PodRef:      ledger.PodRef{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name},
+		PodRef:      podRef(pod),
 		Priority:    priorityOf(pod),
 		Ports:       util.GetHostPorts(pod),
 		Tolerations: pod.Spec.Tolerations,
@@ -37,7 +37,28 @@ func podOf(pod *v1.Pod) *ledger.Pod {
 	return p
 }
 
+func podRef(pod *v1.Pod) ledger.PodRef {
+	return ledger.PodRef{UID: pod.UID, Namespace: pod.Namespace, Name: pod.Name}
+}
+
 func priorityOf(pod *v1.Pod) int32 { return corev1helpers.PodPriority(pod) }
+
+// daemonsNode is the node that a DaemonSet's pod is for; its controller writes it so
+// (k8s.io/kubernetes/pkg/controller/daemon/util, ReplaceDaemonSetPodNodeNameNodeAffinity).
+func daemonsNode(pod *v1.Pod) string {
+	a := pod.Spec.Affinity
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, f := range term.MatchFields {
+			if f.Key == metav1.ObjectNameField && f.Operator == v1.NodeSelectorOpIn && len(f.Values) == 1 {
+				return f.Values[0]
+			}
+		}
+	}
+	return ""
+}
 
 // isDaemon reports whether a DaemonSet made the pod, for one particular node.
 func isDaemon(pod *v1.Pod) bool {

@@ -75,7 +75,7 @@ func (p *Slipway) first(pod *v1.Pod) (*fwk.PostFilterResult, *fwk.Status) {
 		return nil, p.leaveIt("no node is launched for this pod, as the scheduler's configuration has it: it waits for room")
 	}
 	if at, note := p.policy.dueAt(pod); p.clock.Now().Before(at) {
-		p.policy.due.AddAfter(podOf(pod).PodRef, at.Sub(p.clock.Now()))
+		p.policy.due.AddAfter(podRef(pod), at.Sub(p.clock.Now()))
 		return nil, p.leaveIt("waiting for room; a node is launched for this pod from " + clockTime(at) + note)
 	}
 	if order == config.PreemptFirst {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	kubeschedulerv1 "k8s.io/kube-scheduler/config/v1"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
@@ -42,3 +43,9 @@ func ShippedProfiles(t testing.TB, args *config.SlipwayArgs) []schedulerconfig.K
 
 // Reservations returns how many reservations the plugin's ledger holds.
 func (b *Builder) Reservations() int { return len(b.plugin.ledger.Pods()) }
+
+// GateClosed reports whether a pod waits behind the gate.
+func (b *Builder) GateClosed(pod types.UID) bool {
+	r, ok := b.plugin.ledger.Get(pod)
+	return ok && r.GateClosed()
+}

@@ -22,7 +22,9 @@ import (
 // the other, and the nomination would be a third write; the teller says it all in one.
 func (p *Slipway) explaining(next scheduler.FailureHandlerFn) scheduler.FailureHandlerFn {
 	return func(ctx context.Context, f framework.Framework, info *framework.QueuedPodInfo, status *fwk.Status, nominating *fwk.NominatingInfo, start time.Time) {
-		uid := info.Pod.UID
+		uid, ref := info.Pod.UID, podRef(info.Pod)
+		defer p.follow(ref)
+		p.tried(uid)
 		p.decide(info.Pod, status, nominating)
 		if f.ProfileName() != p.handle.ProfileName() || !p.explains(uid, status, nominating) {
 			next(ctx, f, info, status, nominating, start)
@@ -33,7 +35,6 @@ func (p *Slipway) explaining(next scheduler.FailureHandlerFn) scheduler.FailureH
 		if nominating.Mode() == fwk.ModeOverride && pod.Status.NominatedNodeName != "" {
 			p.teller.adopt(uid, pod.Status.NominatedNodeName)
 		}
-		ref := ledger.PodRef{UID: uid, Namespace: pod.Namespace, Name: pod.Name}
 		p.teller.tell(ref)
 		p.shut(ref)
 	}

@@ -46,25 +46,38 @@ func (p *Slipway) newMemory(sched *scheduler.Scheduler) (*memory.Memory, error) 
 	for _, f := range sched.Profiles {
 		f.SetPodNominator(listening)
 	}
+	p.memory = m
 	return m, nil
 }
 
 // remembering refuses and hands over a pod whose like was refused just before, without
 // another look at the nodes. It does so for pods that PostFilter would hand over for the
-// first time only: nobody needs what PreFilter would have left for the others.
+// first time only: nobody needs what PreFilter would have left for the others. The memory
+// knows of every pod that fits nowhere, until the failure handler finds that it does not
+// wait for a node (follow).
 func (p *Slipway) remembering(m *memory.Memory, next schedulePod) schedulePod {
 	return func(ctx context.Context, f framework.Framework, state fwk.CycleState, info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
 		defer m.End()
-		if f.ProfileName() != p.handle.ProfileName() || !p.isNew(info) {
+		if f.ProfileName() != p.handle.ProfileName() {
 			return next(ctx, f, state, info)
 		}
-		if refusal, ok := m.Recall(info.Pod); ok && p.collect(info.Pod) {
-			state.Write(collectedKey, collected{})
-			return scheduler.ScheduleResult{}, refusal
+		isNew := p.isNew(info)
+		if isNew {
+			if refusal, ok := m.Recall(info.Pod); ok && p.collect(info.Pod) {
+				m.Wait(info.Pod, refusal)
+				state.Write(collectedKey, collected{})
+				return scheduler.ScheduleResult{}, refusal
+			}
 		}
 		result, err := next(ctx, f, state, info)
 		if refusal, ok := err.(*framework.FitError); ok { //nolint:errorlint // as the scheduler does
-			m.Record(info.Pod, refusal, p.handle.SnapshotSharedLister().NodeInfos())
+			if isNew {
+				m.Record(info.Pod, refusal, p.handle.SnapshotSharedLister().NodeInfos())
+			}
+			if refusal.Diagnosis.NodeToStatus.Get("").Plugin() == Name {
+				refusal = nil // by PreFilter, which looks at no node
+			}
+			m.Wait(info.Pod, refusal)
 		}
 		return result, err
 	}

@@ -39,7 +39,8 @@ type cluster struct {
 	builder  plugin.Builder
 	// wrap, if set, stands between the watches of pods and nodes and those who watch; it is
 	// told what there is when a watch begins.
-	wrap func(source watch.Interface, present []runtime.Object) watch.Interface
+	wrap  func(source watch.Interface, present []runtime.Object) watch.Interface
+	looks looks
 }
 
 // startCluster starts one; change, if given, is called before anything runs.
@@ -74,6 +75,7 @@ func startCluster(t *testing.T, change ...func(*cluster, *config.SlipwayArgs)) *
 		t.Fatal(err)
 	}
 	watched := c.watched()
+	c.looks.count(sched)
 	informers.Start(ctx.Done())
 	informers.WaitForCacheSync(ctx.Done())
 	if err := sched.WaitForHandlersSync(ctx); err != nil {

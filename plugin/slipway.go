@@ -2,7 +2,8 @@
 // is promised to whom is the ledger's to know, and talking to the launcher is the
 // courier's.
 //
-//	PreEnqueue  keeps a pod with a reservation out of the queue until its node is ready
+//	PreEnqueue  keeps a pod with a reservation out of the queue until its node is ready, or
+//	            there may be room for it elsewhere (tries.go)
 //	PreFilter   pins the pod to that node
 //	Filter      keeps other pods out of the reserved room
 //	PostFilter  hands a pod that fits nowhere to the launcher; it never blocks
@@ -44,6 +45,7 @@ import (
 	"github.com/slipway-dev/slipway/plugin/config"
 	"github.com/slipway-dev/slipway/plugin/courier"
 	"github.com/slipway-dev/slipway/plugin/ledger"
+	"github.com/slipway-dev/slipway/plugin/memory"
 )
 
 // Name is the plugin's name in the scheduler's configuration.
@@ -74,10 +76,15 @@ type Slipway struct {
 	teller   *teller
 	policy   *policy
 	metrics  *metrics
+	// memory is set by Attach, before anything runs; nil where nothing is remembered.
+	memory *memory.Memory
+	// freed is what the ledger counted when the memory was last told of room that became free.
+	freed atomic.Uint64
 
 	// leading is set once this process schedules. Standbys follow what happens, so that
 	// they can take over at once, but write nothing and tell nobody.
 	leading atomic.Bool
+	led     chan struct{} // closed then
 	// synced is closed when the launcher has told everything it knows for the first time.
 	synced   chan struct{}
 	syncOnce sync.Once
@@ -151,6 +158,7 @@ func assemble(ctx context.Context, handle fwk.Handle, args *config.SlipwayArgs, 
 		pods:    handle.SharedInformerFactory().Core().V1().Pods().Lister(),
 		metrics: m,
 		synced:  make(chan struct{}),
+		led:     make(chan struct{}),
 		policy:  newPolicy(args, clk),
 	}
 	p.teller = newTeller(p.ledger, p.pods, handle, clk)
@@ -182,6 +190,7 @@ func (p *Slipway) start(ctx context.Context, run func(context.Context) error) er
 		wg.Go(func() { p.teller.run(ctx) })
 		wg.Go(func() { p.expire(ctx) })
 		wg.Go(func() { p.wakeDue(ctx) })
+		wg.Go(func() { p.tryElsewhere(ctx) })
 		wg.Wait()
 	})
 	return nil
@@ -208,6 +217,7 @@ func (p *Slipway) lead() {
 	if p.leading.Load() || p.leading.Swap(true) {
 		return
 	}
+	close(p.led)
 	p.teller.tell(p.ledger.Pods()...)
 }
 
@@ -228,8 +238,14 @@ func (p *Slipway) expire(ctx context.Context) {
 // or a queueing hint: the scheduling queue's lock is held there.
 func (p *Slipway) act(fx ledger.Effects) {
 	p.metrics.setReservations(p.ledger.Counts())
+	if freed := p.ledger.Freed(); p.memory != nil && p.freed.Swap(freed) != freed {
+		p.memory.RoomFreed()
+	}
 	if p.leading.Load() {
 		p.teller.tell(fx.Changed...)
+		for _, ref := range fx.Changed {
+			p.follow(ref)
+		}
 		if err := p.launcher.Release(fx.Release...); err != nil {
 			p.logger.Error(err, "The launcher will find out by itself that reservations were given back")
 		}

@@ -65,6 +65,10 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 		fx = w.ledger.NodeSeen(w.now, testNode(arg("name"), arg("is"), arg("claim")))
 	case "node-deleted":
 		fx = w.ledger.NodeDeleted(w.now, arg("name"))
+	case "try":
+		fx = w.ledger.Try(w.now, uid)
+	case "try-failed":
+		fx = w.ledger.TryFailed(w.now, uid)
 	case "binding-started":
 		fx = w.ledger.BindingStarted(w.now, uid)
 	case "binding-failed":

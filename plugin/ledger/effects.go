@@ -7,6 +7,7 @@ type Gate string
 const (
 	GateReady        Gate = "ready"
 	GateUnanswered   Gate = "unanswered"
+	GateRoom         Gate = "room"
 	GateUnlaunchable Gate = "unlaunchable"
 	GateEnded        Gate = "ended"
 )

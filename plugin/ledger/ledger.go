@@ -59,6 +59,9 @@ type Config struct {
 // still fits nowhere is handed over again, one that binds elsewhere gives it back.
 // While a pod is being bound no TTL runs.
 //
+// Where there may be room elsewhere (Try), the gate opens for one try, too: the reservation
+// and its clock go on, and the gate closes when the try fails or the state changes.
+//
 // Whenever a gate opens, or a reservation of a waiting pod ends, the pod is among
 // Effects.Wake: the scheduler does not look at a gated pod by itself.
 //

@@ -72,7 +72,7 @@ func randomEvent(rnd *rand.Rand, l *Ledger, now time.Time) (name string, waits b
 	case 9:
 		return "node deleted " + node, true, l.NodeDeleted(now, node)
 	case 10:
-		switch rnd.IntN(5) {
+		switch rnd.IntN(7) {
 		case 0:
 			return "bound " + pod, false, l.Bound(now, uid, node)
 		case 1:
@@ -81,6 +81,10 @@ func randomEvent(rnd *rand.Rand, l *Ledger, now time.Time) (name string, waits b
 			return "describe " + pod, true, l.Describe(now, testPod(pod, ""))
 		case 3:
 			return "binding started " + pod, true, l.BindingStarted(now, uid)
+		case 4:
+			return "try " + pod, true, l.Try(now, uid)
+		case 5:
+			return "try failed " + pod, true, l.TryFailed(now, uid)
 		default:
 			return "binding failed " + pod, true, l.BindingFailed(now, uid)
 		}
@@ -134,6 +138,9 @@ func check(l *Ledger, before map[types.UID]entry, fx Effects, waits bool) error 
 		}
 		if (e.State == Launched || e.State == Ready) != (e.Node != "") {
 			return fmt.Errorf("%s is %v with node %q", uid, e.State, e.Node)
+		}
+		if e.Trying && e.State != Waiting && e.State != Planned && e.State != Launched {
+			return fmt.Errorf("%s is %v and tried elsewhere", uid, e.State)
 		}
 		if e.State == Ready && !l.nodes[e.Node].admits(e.Pod, e.initialized) {
 			return fmt.Errorf("%s is Ready on node %s, which does not admit it", uid, e.Node)

@@ -74,13 +74,39 @@ func (l *Ledger) Describe(now time.Time, pod *Pod) Effects {
 	})
 }
 
+// Try lets a pod through for which there may be room elsewhere. It does nothing to a pod
+// whose gate is open.
+func (l *Ledger) Try(now time.Time, uid types.UID) Effects {
+	return l.transact(now, func(t *transaction) {
+		if old, ok := t.pods[uid]; ok && old.GateClosed() {
+			e := *old
+			e.Trying = true
+			t.put(e, GateRoom)
+		}
+	})
+}
+
+// TryFailed takes Try back. If the TTL ran out meanwhile, the pod is due to be tried anew.
+func (l *Ledger) TryFailed(now time.Time, uid types.UID) Effects {
+	return l.transact(now, func(t *transaction) {
+		if old, ok := t.pods[uid]; ok && old.Trying {
+			e := *old
+			e.Trying = false
+			t.put(e, "")
+			if e.Unanswered && !e.Binding {
+				t.fx.Wake = append(t.fx.Wake, Wake{Pod: e.Ref, Gate: GateUnanswered})
+			}
+		}
+	})
+}
+
 // BindingStarted records that the scheduler has chosen a node for the pod, and stops the
 // clock of its TTL.
 func (l *Ledger) BindingStarted(now time.Time, uid types.UID) Effects {
 	return l.transact(now, func(t *transaction) {
 		if old, ok := t.pods[uid]; ok && !old.Binding {
 			e := *old
-			e.Binding = true
+			e.Binding, e.Trying = true, false
 			t.arm(&e, e.deadline)
 			t.put(e, "")
 		}

@@ -105,7 +105,7 @@ func (t *transaction) settle(e *entry) {
 	last := e.launchedAt.Add(t.cfg.TTL.Launched + t.cfg.TTL.Ready)
 	switch {
 	case able && e.State == Launched:
-		e.State, e.ReadyAt, e.Reason = Ready, t.now, ""
+		e.State, e.ReadyAt, e.Reason, e.Trying = Ready, t.now, "", false
 		t.arm(e, earlier(last, t.now.Add(t.cfg.TTL.Ready)))
 	case !able && e.State == Ready:
 		e.State, e.ReadyAt = Launched, time.Time{}

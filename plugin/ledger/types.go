@@ -81,6 +81,8 @@ type Reservation struct {
 	Batch string
 	// Unanswered says that the TTL of Waiting or Planned ran out, which opened the gate.
 	Unanswered bool
+	// Trying says that the gate was opened because there may be room elsewhere.
+	Trying bool
 	// Binding says that the scheduler has chosen a node for the pod and binds it.
 	Binding bool
 	// Since is when the pod came into the ledger, ReadyAt when its node became ready.
@@ -91,7 +93,7 @@ type Reservation struct {
 func (r Reservation) GateClosed() bool {
 	switch r.State {
 	case Waiting, Planned, Launched:
-		return !r.Unanswered && !r.Binding
+		return !r.Unanswered && !r.Trying && !r.Binding
 	default:
 		return false
 	}

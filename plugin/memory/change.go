@@ -63,7 +63,8 @@ func hintsOf(extensions []fwk.EnqueueExtensions) (map[fwk.ClusterEvent][]hint, e
 	return hints, errors.Join(errs...)
 }
 
-// changed takes note of a change: refusals that it may undo are forgotten.
+// changed takes note of a change: refusals that it may undo are forgotten, and pods that it
+// may help are tried.
 func (m *Memory) changed(c change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,6 +85,7 @@ func (m *Memory) changed(c change) {
 			m.forget(key, c.label())
 		}
 	}
+	m.tryAfter(c)
 }
 
 // undoes reports whether a node that refused the pod may take it after the change.

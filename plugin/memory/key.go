@@ -23,7 +23,7 @@ import (
 func (m *Memory) refusalOf(pod *v1.Pod, fit *framework.FitError) (*refusal, string) {
 	d := fit.Diagnosis
 	r := &refusal{
-		pod:       &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: pod.Labels}, Spec: pod.Spec},
+		pod:       anonymous(pod),
 		priority:  corev1helpers.PodPriority(pod),
 		rejectors: d.UnschedulablePlugins.Clone(),
 		message:   summary(fit),
@@ -58,6 +58,11 @@ func (m *Memory) refusalOf(pod *v1.Pod, fit *framework.FitError) (*refusal, stri
 		}
 	}
 	return r, ""
+}
+
+// anonymous is what a pod has in common with its like.
+func anonymous(pod *v1.Pod) *v1.Pod {
+	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Labels: pod.Labels}, Spec: pod.Spec}
 }
 
 // selectsNamespaces reports whether a required term selects namespaces by their labels,

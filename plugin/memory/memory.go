@@ -13,6 +13,9 @@
 // the cache knows is in flight when the queue hears, which looks at it again as always.
 // Changes that happen while a pod is being scheduled may be missing in the snapshot that
 // it is judged by, so they count against its refusal too.
+//
+// The same changes tell when a pod that waits for a node of its own may run elsewhere
+// (tries.go): as a refusal is forgotten, one pod of its kind is let through for a try.
 package memory
 
 import (
@@ -22,6 +25,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -80,6 +84,11 @@ type Memory struct {
 	labelled int
 	uses     uint64
 
+	// lines are the pods that wait for nodes of their own, by what they are like.
+	lines  map[string]*line
+	inLine map[types.UID]*line
+	called chan struct{}
+
 	// changes are those since Begin, as far as they fit.
 	scheduling bool
 	changes    []change
@@ -110,7 +119,10 @@ func New(cfg Config) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Memory{cfg: cfg, hints: hints, refusals: map[string]*refusal{}, leaving: sets.New[string]()}, nil
+	return &Memory{
+		cfg: cfg, hints: hints, refusals: map[string]*refusal{}, leaving: sets.New[string](),
+		lines: map[string]*line{}, inLine: map[types.UID]*line{}, called: make(chan struct{}, 1),
+	}, nil
 }
 
 // Begin notes that the scheduler took up a pod. It must be called before the snapshot is

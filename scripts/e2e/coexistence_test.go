@@ -27,13 +27,7 @@ func TestOtherSchedulersPods(t *testing.T) {
 	w.moment("the node is registered", "shared", func(s scene) bool { return every(1, s.claims, registered) && len(s.nodes) == 1 })
 	first := w.look("shared").nodes[0].Name
 
-	w.eventually("start-up taints are dropped", func() error {
-		if err := w.Client.Get(w.ctx, client.ObjectKeyFromObject(p), p); err != nil {
-			return err
-		}
-		p.Spec.Template.Spec.StartupTaints = nil
-		return w.Client.Update(w.ctx, p)
-	})
+	w.startsUp(p)
 	foreign := pod("foreign", "1")
 	foreign.Spec.SchedulerName = corev1.DefaultSchedulerName
 	w.create(foreign)

@@ -95,12 +95,17 @@
 //	registers under         claim and node belong together by provider id; the ledger follows the
 //	another name            name → at once
 //	                        scripts/e2e.TestNodesLost plugin.TestNodeOfAnotherName
+//	is slow                 its pods run elsewhere where room becomes free (package
+//	                        plugin/memory) → at once where a pod ends, 5 s where a node joins
+//	                        scripts/e2e.TestRoomFreedWhileNodesBoot scripts/e2e.TestSlowNode
+//	                        scripts/e2e.TestRoomFreedBeforeLaunch plugin.TestFreedRoom
 //	flaps                   the gate closes and opens with the node, whose pod is tried each time;
 //	                        a node has ttl.launched and ttl.ready in all → 22 min
 //	                        plugin.TestNodeFlaps plugin/ledger.TestTransitions
 //	is too small, or others its holders that do not fit are handed over again when they are tried
 //	put pods on it          → a launch
 //	                        scripts/e2e.TestNodeSmallerThanPredicted scripts/e2e.TestOtherSchedulersPods
+//	                        scripts/e2e.TestDisplacedHolder plugin.TestDisplaced
 //	                        plugin.TestNodeCannotTakeItsPod
 //	binding fails           the clock of ttl.ready goes on between the tries → 2 min
 //	                        plugin/ledger.TestTransitions
