@@ -11,6 +11,8 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
+
+	"github.com/slipway-dev/slipway/plugin/ledger"
 )
 
 // fill makes a lab of full nodes, the pods on which ask for all there is.
@@ -132,6 +134,32 @@ func BenchmarkBurst(b *testing.B) {
 				b.ReportMetric(float64(time.Since(start).Microseconds())/1000, "ms/bind-event")
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/pods, "µs/pod")
+		})
+	}
+}
+
+// BenchmarkFit: what a pod costs that fits, against 1,000 nodes.
+func BenchmarkFit(b *testing.B) {
+	for _, bc := range []struct {
+		name string
+		held int
+	}{{"no room is held", 0}, {"room is held on 10 nodes", 10}} {
+		b.Run(bc.name, func(b *testing.B) {
+			l := newLab(b)
+			l.fill(1000)
+			var updates []ledger.Update
+			for i := range bc.held {
+				updates = append(updates, launched(fmt.Sprint("h", i), "c", fmt.Sprint("n", i)))
+			}
+			l.plugin.Apply(updates)
+			l.snapshot()
+			p := pod("fits", "0").SchedulerName(SchedulerName).Obj()
+			b.ReportAllocs()
+			for b.Loop() {
+				if !l.takes(p) {
+					b.Fatal("fits nowhere")
+				}
+			}
 		})
 	}
 }

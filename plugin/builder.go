@@ -56,6 +56,7 @@ func (b *Builder) Attach(sched *scheduler.Scheduler) error {
 	if p == nil {
 		return nil
 	}
+	sched.Cache = nodes{Cache: sched.Cache, plugin: p}
 	m, err := p.newMemory(sched)
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", Name, err)

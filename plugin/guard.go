@@ -12,7 +12,10 @@ import (
 // room there, or "" if it may go there. Holders of lower priority give way. Holders that
 // are in info already, bound, assumed or added as nominated, count there only.
 func crowdedOut(pod *ledger.Pod, info fwk.NodeInfo, holders []ledger.Holder) string {
-	here := podsOf(info, len(holders))
+	if len(holders) == 0 {
+		return ""
+	}
+	here := podsOf(info)
 	var held ledger.Resources
 	count := 0
 	var ports fwk.HostPortInfo
@@ -46,11 +49,8 @@ func crowdedOut(pod *ledger.Pod, info fwk.NodeInfo, holders []ledger.Holder) str
 	return ""
 }
 
-func podsOf(info fwk.NodeInfo, holders int) map[types.UID]struct{} {
+func podsOf(info fwk.NodeInfo) map[types.UID]struct{} {
 	pods := info.GetPods()
-	if len(pods) == 0 || holders == 0 {
-		return nil
-	}
 	here := make(map[types.UID]struct{}, len(pods))
 	for _, pi := range pods {
 		here[pi.GetPod().UID] = struct{}{}

@@ -5,60 +5,27 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/slipway-dev/slipway/plugin/ledger"
 )
 
-// listen has the scheduler's informers tell the ledger about nodes and pods. remove
-// undoes it.
+// listen has the scheduler's informers tell the ledger about pods; of nodes it hears
+// through the scheduler's cache. remove undoes it.
 func (p *Slipway) listen() (synced []cache.InformerSynced, remove func(), err error) {
 	core := p.handle.SharedInformerFactory().Core().V1()
-	var undo []func()
+	pods := core.Pods().Informer()
+	reg, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    p.podSeen,
+		UpdateFunc: func(_, obj any) { p.podSeen(obj) },
+		DeleteFunc: p.podDeleted,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen: %w", err)
+	}
 	remove = func() {
-		for _, f := range undo {
-			f()
+		if err := pods.RemoveEventHandler(reg); err != nil {
+			p.logger.Error(err, "Removing an event handler")
 		}
 	}
-	for _, l := range []struct {
-		informer cache.SharedIndexInformer
-		handler  cache.ResourceEventHandler
-	}{
-		{core.Nodes().Informer(), cache.ResourceEventHandlerFuncs{
-			AddFunc:    p.nodeSeen,
-			UpdateFunc: func(_, obj any) { p.nodeSeen(obj) },
-			DeleteFunc: p.nodeDeleted,
-		}},
-		{core.Pods().Informer(), cache.ResourceEventHandlerFuncs{
-			AddFunc:    p.podSeen,
-			UpdateFunc: func(_, obj any) { p.podSeen(obj) },
-			DeleteFunc: p.podDeleted,
-		}},
-	} {
-		reg, err := l.informer.AddEventHandler(l.handler)
-		if err != nil {
-			remove()
-			return nil, nil, fmt.Errorf("listen: %w", err)
-		}
-		undo = append(undo, func() {
-			if err := l.informer.RemoveEventHandler(reg); err != nil {
-				p.logger.Error(err, "Removing an event handler")
-			}
-		})
-		synced = append(synced, reg.HasSynced)
-	}
-	return synced, remove, nil
-}
-
-func (p *Slipway) nodeSeen(obj any) {
-	if node, ok := obj.(*v1.Node); ok {
-		p.act(p.ledger.NodeSeen(p.clock.Now(), ledger.NodeOf(node)))
-	}
-}
-
-func (p *Slipway) nodeDeleted(obj any) {
-	if node, ok := last(obj).(*v1.Node); ok {
-		p.act(p.ledger.NodeDeleted(p.clock.Now(), node.Name))
-	}
+	return []cache.InformerSynced{core.Nodes().Informer().HasSynced, reg.HasSynced}, remove, nil
 }
 
 func (p *Slipway) podSeen(obj any) {

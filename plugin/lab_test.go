@@ -108,6 +108,7 @@ func newLab(t testing.TB) *lab {
 	}
 	l.fw = l.sched.Profiles[SchedulerName]
 	l.full = l.sched.SchedulePod
+	l.sched.Cache = nodes{Cache: l.sched.Cache, plugin: l.plugin}
 	if l.memory, err = l.plugin.newMemory(l.sched); err != nil {
 		t.Fatal(err)
 	}

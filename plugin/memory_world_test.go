@@ -48,7 +48,7 @@ func (w *randomWorld) newNode() bool {
 		n.Status.Allocatable[v1.ResourcePods] = resource.MustParse("99")
 	}
 	if w.chance(20) {
-		n.Labels[labelNodePool] = "p" // keeps everybody off until the node is registered
+		n.Labels["slipway.dev/nodepool"] = "p" // keeps everybody off until the node is registered
 	}
 	w.relabel(n)
 	w.retaint(n)
@@ -84,7 +84,7 @@ func (w *randomWorld) changeNode() bool {
 	}
 	n := before.DeepCopy()
 	switch what := w.r.IntN(3); {
-	case unregistered(n) && w.chance(70):
+	case n.Labels["slipway.dev/nodepool"] != "" && len(n.OwnerReferences) == 0 && w.chance(70):
 		n.Labels["slipway.dev/registered"] = "true"
 		n.OwnerReferences = []metav1.OwnerReference{{APIVersion: "slipway.dev/v1alpha1", Kind: "NodeClaim", Name: "c", UID: "c"}}
 	case what == 0 || w.social && what == 2:

@@ -15,7 +15,7 @@ const stateKey = "PreFilter" + Name
 
 // cycle is what PreFilter finds out for Filter.
 type cycle struct {
-	pod *ledger.Pod // nil while no room at all is reserved
+	pod *ledger.Pod
 	// pinned is the node that is promised to the pod, if one is ready.
 	pinned string
 }
@@ -23,14 +23,16 @@ type cycle struct {
 // Clone implements fwk.StateData; a cycle is never changed.
 func (c *cycle) Clone() fwk.StateData { return c }
 
-// PreFilter pins a pod to the node that was launched for it.
+// PreFilter pins a pod to the node that was launched for it. Filter has no say while every
+// node is open to every pod, which the ledger knows before the scheduler's snapshot can
+// show otherwise (nodes.go).
 func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	p.lead()
 	r, reserved := p.ledger.Get(pod.UID)
 	switch {
 	case reserved && r.State == ledger.Ready:
-		// The scheduler's cache hears of nodes through another handler than the ledger,
-		// and may be behind. The node's arrival there wakes the pod.
+		// The ledger hears of nodes before the scheduler's cache does, and the snapshot may
+		// be older still. The node's arrival there wakes the pod.
 		if _, err := p.handle.SnapshotSharedLister().NodeInfos().Get(r.Node); err != nil {
 			return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node "+r.Node+", launched for this pod, is not known to the scheduler yet")
 		}
@@ -40,11 +42,11 @@ func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	case reserved && r.GateClosed():
 		// The pod was past the gate before the reservation was known.
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, describe(r))
+	case p.ledger.Open():
+		return nil, fwk.NewStatus(fwk.Skip)
 	case isDaemon(pod):
 		p.clearNominations(daemonsNode(pod), pod)
 		return nil, fwk.NewStatus(fwk.Skip)
-	case p.ledger.Empty():
-		return nil, nil
 	default:
 		state.Write(stateKey, &cycle{pod: podOf(pod)})
 		return nil, nil
@@ -58,7 +60,7 @@ func (p *Slipway) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 // for ever if those wait in turn. The guard keeps their room, and a failed cycle nominates
 // them again, so this is done in each. A DaemonSet's pod, too, is not to be kept out by them.
 func (p *Slipway) clearNominations(node string, pod *v1.Pod) {
-	holders := p.ledger.Holders(node)
+	holders, _ := p.ledger.Holders(node)
 	for _, n := range p.handle.NominatedPodsForNode(node) {
 		fellow := n.GetPod()
 		if fellow.UID != pod.UID && slices.ContainsFunc(holders, func(h ledger.Holder) bool { return h.UID == fellow.UID }) {
@@ -74,43 +76,28 @@ func (p *Slipway) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 // PreFilterResult alone would not pin: nodes that are nominated or hinted at are
 // evaluated without it (schedule_one.go:666).
 func (p *Slipway) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
-	node := info.Node()
-	c := &cycle{}
-	if data, err := state.Read(stateKey); err == nil {
-		c = data.(*cycle)
+	data, err := state.Read(stateKey)
+	if err != nil {
+		return fwk.AsStatus(err)
 	}
-	switch {
-	case c.pinned == node.Name:
+	c, node := data.(*cycle), info.Node().Name
+	switch c.pinned {
+	case "":
+	case node:
 		return nil
-	case c.pinned != "":
+	default:
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) are not the one launched for this pod")
-	case unregistered(node):
+	}
+	holders, registering := p.ledger.Holders(node)
+	if registering {
 		p.metrics.guardRejections.Inc()
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) were launched for other pods and are being registered")
 	}
-	holders := p.ledger.Holders(node.Name)
-	if len(holders) == 0 {
-		return nil
-	}
-	want := c.pod
-	if want == nil { // the ledger was empty a moment ago
-		want = podOf(pod)
-	}
-	if reason := crowdedOut(want, info, holders); reason != "" {
+	if reason := crowdedOut(c.pod, info, holders); reason != "" {
 		p.metrics.guardRejections.Inc()
 		return fwk.NewStatus(fwk.Unschedulable, reason)
 	}
 	return nil
-}
-
-// labelNodePool is on every node that the launcher buys, from birth.
-const labelNodePool = "slipway.dev/nodepool"
-
-// unregistered tells whether a node is one of the launcher's that is not tied to its claim
-// yet: for whom it was bought is not known for sure before.
-func unregistered(node *v1.Node) bool {
-	_, ours := node.Labels[labelNodePool]
-	return ours && ledger.ClaimOf(node) == ""
 }
 
 // SignPod tells pods apart that Filter treats differently.

@@ -41,7 +41,7 @@ func TestLife(t *testing.T) {
 	w.wantLog()
 
 	// The ledger may hear of the node before the scheduler's cache does.
-	w.plugin.nodeSeen(node("big", "3"))
+	w.nodeSeen(node("big", "3"))
 	w.wantLog("activate a")
 	if s := w.plugin.PreEnqueue(w.ctx, a); !s.IsSuccess() {
 		t.Errorf("the gate is closed although the node is ready: %v", s)
@@ -241,7 +241,7 @@ func TestEnds(t *testing.T) {
 			going.DeletionTimestamp = &metav1.Time{}
 			w.plugin.podSeen(going)
 		}, []string{"drop a", "release a of c1: the pod is gone"}},
-		{"node deleted", func(w *world, _ *v1.Pod) { w.plugin.nodeDeleted(node("n1", "4")) },
+		{"node deleted", func(w *world, _ *v1.Pod) { w.plugin.act(w.plugin.nodeDeleted("n1")) },
 			[]string{"release a of c1: node n1 was deleted", "activate a"}},
 		{"node late", func(w *world, _ *v1.Pod) {
 			w.clock.Step(20 * time.Minute)
@@ -269,7 +269,7 @@ func TestStandby(t *testing.T) {
 	w := newWorld(t)
 	w.exists(pod("a", "1").Obj())
 	w.plugin.Apply([]ledger.Update{launched("a", "c1", "n1")})
-	w.plugin.nodeDeleted(node("n1", "1"))
+	w.plugin.act(w.plugin.nodeDeleted("n1"))
 	w.wantLog("activate a")
 	if n := w.plugin.teller.queue.Len(); n != 0 {
 		t.Errorf("%d pods would be told of", n)
@@ -288,7 +288,7 @@ func TestHints(t *testing.T) {
 	w.plugin.Apply([]ledger.Update{
 		launched("ready", "c1", "n1"), launched("coming", "c2", "n2"), update("hopeless", ledger.PhaseUnlaunchable, "too large"),
 	})
-	w.plugin.nodeSeen(node("n1", "1"))
+	w.nodeSeen(node("n1", "1"))
 	onNode := func(name, node string) string {
 		h, err := w.plugin.afterNodeChange(klog.Background(), pod(name, "1").Obj(), nil, st.MakeNode().Name(node).Obj())
 		if err != nil {

@@ -9,9 +9,10 @@
 //	PostFilter  hands a pod that fits nowhere to the launcher; it never blocks
 //	Reserve     stops the clock of a reservation, PostBind ends it
 //
-// Three things no extension point offers; Builder.Attach puts them around the scheduler's
+// Four things no extension point offers; Builder.Attach puts them around the scheduler's
 // own functions:
 //
+//	Cache           the ledger hears of a node before scheduling cycles do (nodes.go)
 //	SchedulePod     a pod whose like fits nowhere is refused from memory and handed over
 //	                (remember.go, package memory); no nodes at all count as none that fits
 //	NextPod         the first call waits for the launcher to tell what it has promised
@@ -237,7 +238,9 @@ func (p *Slipway) expire(ctx context.Context) {
 // act carries out what follows from a transition. It must not be called from PreEnqueue
 // or a queueing hint: the scheduling queue's lock is held there.
 func (p *Slipway) act(fx ledger.Effects) {
-	p.metrics.setReservations(p.ledger.Counts())
+	if len(fx.Changed) > 0 {
+		p.metrics.setReservations(p.ledger.Counts())
+	}
 	if freed := p.ledger.Freed(); p.memory != nil && p.freed.Swap(freed) != freed {
 		p.memory.RoomFreed()
 	}

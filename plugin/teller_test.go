@@ -95,7 +95,7 @@ func TestTelling(t *testing.T) {
 			`write: PodScheduled=False Unschedulable "node i-1 is being launched for this pod (claim c1)" node "i-1"`,
 			"Normal Reserved node i-1 (t3.medium, us-east-1a, on-demand, $0.0416/h) is being launched for this pod (claim c1); the pod waits since 01:46:40 UTC",
 		}},
-		{"ready", func() { w.plugin.nodeSeen(node("i-1", "1")) }, nil},
+		{"ready", func() { w.nodeSeen(node("i-1", "1")) }, nil},
 		{"ended", func() { w.plugin.Apply([]ledger.Update{update("a", ledger.PhaseEnded, "")}) },
 			[]string{"again in 2s"}},
 		{"later", func() { w.clock.Step(2 * time.Second) }, []string{"write: node null"}},

@@ -143,9 +143,11 @@ func newWorld(t *testing.T) *world {
 func (w *world) nodes(pods []*v1.Pod, nodes ...*v1.Node) {
 	w.lister.SharedLister = cache.NewSnapshot(pods, nodes)
 	for _, n := range nodes {
-		w.plugin.nodeSeen(n)
+		w.nodeSeen(n)
 	}
 }
+
+func (w *world) nodeSeen(n *v1.Node) { w.plugin.act(w.plugin.nodeSeen(n)) }
 
 // exists has the informer know a pod.
 func (w *world) exists(pods ...*v1.Pod) {

@@ -110,6 +110,8 @@ func testNode(name, is, claim string) Node {
 		switch word {
 		case "ready":
 			obj.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}}
+		case "ours":
+			obj.Labels = map[string]string{labelNodePool: "p"}
 		case "tainted":
 			obj.Spec.Taints = []v1.Taint{{Key: "startup", Effect: v1.TaintEffectNoSchedule}}
 		case "cordoned":

@@ -73,6 +73,8 @@ type Ledger struct {
 	pods map[types.UID]*entry
 	// nodes is what was last seen of every node of the cluster.
 	nodes map[string]Node
+	// registering are the nodes that are not tied to their claims yet.
+	registering map[string]struct{}
 	// holders names, by node, the pods that hold room there. The slices are replaced,
 	// never changed, so that readers may keep them.
 	holders map[string][]Holder
@@ -86,10 +88,11 @@ type Ledger struct {
 // New returns an empty ledger.
 func New(cfg Config) *Ledger {
 	return &Ledger{
-		cfg:     cfg,
-		pods:    map[types.UID]*entry{},
-		nodes:   map[string]Node{},
-		holders: map[string][]Holder{},
+		cfg:         cfg,
+		pods:        map[types.UID]*entry{},
+		nodes:       map[string]Node{},
+		registering: map[string]struct{}{},
+		holders:     map[string][]Holder{},
 	}
 }
 
@@ -105,17 +108,21 @@ func (l *Ledger) Get(uid types.UID) (Reservation, bool) {
 }
 
 // Holders returns the pods that hold room on a node. The result must not be changed.
-func (l *Ledger) Holders(node string) []Holder {
+// registering says that the node is the launcher's and not tied to its claim yet: it is
+// for pods of which not all may be known to hold room there.
+func (l *Ledger) Holders(node string) (holders []Holder, registering bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.holders[node]
+	_, registering = l.registering[node]
+	return l.holders[node], registering
 }
 
-// Empty reports whether no node at all has holders.
-func (l *Ledger) Empty() bool {
+// Open reports whether every node is open to every pod: none has holders or is being
+// registered.
+func (l *Ledger) Open() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return len(l.holders) == 0
+	return len(l.holders) == 0 && len(l.registering) == 0
 }
 
 // Freed returns how often room that was held on a node has become free. While it stays the

@@ -68,6 +68,9 @@ func randomEvent(rnd *rand.Rand, l *Ledger, now time.Time) (name string, waits b
 	case 7, 8:
 		is := []string{"", "ready", "ready+tainted", "ready+cordoned"}[rnd.IntN(4)]
 		claim := []string{"", "", "c0", "c1"}[rnd.IntN(4)]
+		if rnd.IntN(2) == 0 {
+			is += "+ours"
+		}
 		return "node " + node + " " + is + " " + claim, true, l.NodeSeen(now, testNode(node, is, claim))
 	case 9:
 		return "node deleted " + node, true, l.NodeDeleted(now, node)
@@ -151,6 +154,17 @@ func check(l *Ledger, before map[types.UID]entry, fx Effects, waits bool) error 
 	}
 	if counts != l.counts {
 		return fmt.Errorf("counts are %v, want %v", l.counts, counts)
+	}
+	registering := 0
+	for name, n := range l.nodes {
+		if _, got := l.Holders(name); got != (n.Ours && n.Claim == "") {
+			return fmt.Errorf("node %+v: registering is %v", n, got)
+		} else if got {
+			registering++
+		}
+	}
+	if open := registering == 0 && len(holders) == 0; l.Open() != open {
+		return fmt.Errorf("open is %v with %d nodes being registered and holders %v", l.Open(), registering, holders)
 	}
 	if len(holders) != len(l.holders) {
 		return fmt.Errorf("%d nodes with holders, want %d", len(l.holders), len(holders))

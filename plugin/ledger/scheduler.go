@@ -158,6 +158,11 @@ func (l *Ledger) NodeSeen(now time.Time, node Node) Effects {
 	return l.transact(now, func(t *transaction) {
 		registered := node.Claim != "" && t.nodes[node.Name].Claim == ""
 		t.nodes[node.Name] = node
+		if node.registering() {
+			t.registering[node.Name] = struct{}{}
+		} else {
+			delete(t.registering, node.Name)
+		}
 		if registered {
 			t.registered(node)
 		}
@@ -179,6 +184,7 @@ func (t *transaction) registered(node Node) {
 func (l *Ledger) NodeDeleted(now time.Time, name string) Effects {
 	return l.transact(now, func(t *transaction) {
 		delete(t.nodes, name)
+		delete(t.registering, name)
 		for _, h := range t.holders[name] {
 			e := t.pods[h.UID]
 			t.release(e, "node "+name+" was deleted")

@@ -121,6 +121,8 @@ type Node struct {
 	Name string
 	// Version is the object's resource version.
 	Version string
+	// Ours says that the launcher bought it.
+	Ours bool
 	// Claim is the NodeClaim it belongs to, from when the launcher has registered it.
 	Claim string
 	Ready bool
@@ -131,8 +133,15 @@ type Node struct {
 	Scalar map[v1.ResourceName]struct{}
 }
 
-// ClaimOf names the NodeClaim that a node belongs to; "" if it has none, or not yet.
-func ClaimOf(node *v1.Node) string {
+// labelNodePool is on every node that the launcher buys, from birth.
+const labelNodePool = "slipway.dev/nodepool"
+
+// registering tells whether a node is one of the launcher's that is not tied to its claim
+// yet: for whom it was bought is not known for sure before.
+func (n Node) registering() bool { return n.Ours && n.Claim == "" }
+
+// claimOf names the NodeClaim that a node belongs to; "" if it has none, or not yet.
+func claimOf(node *v1.Node) string {
 	for i := range node.OwnerReferences {
 		if o := &node.OwnerReferences[i]; o.Kind == "NodeClaim" && strings.HasPrefix(o.APIVersion, "slipway.dev/") {
 			return o.Name
@@ -143,7 +152,8 @@ func ClaimOf(node *v1.Node) string {
 
 // NodeOf reads a node object.
 func NodeOf(obj *v1.Node) Node {
-	n := Node{Name: obj.Name, Version: obj.ResourceVersion, Claim: ClaimOf(obj)}
+	n := Node{Name: obj.Name, Version: obj.ResourceVersion, Claim: claimOf(obj)}
+	_, n.Ours = obj.Labels[labelNodePool]
 	for _, c := range obj.Status.Conditions {
 		if c.Type == v1.NodeReady {
 			n.Ready = c.Status == v1.ConditionTrue
