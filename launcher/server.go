@@ -164,7 +164,7 @@ func onWire(reservations []allocate.Reservation) []*slipwayv1.Reservation {
 			PodUid: string(r.UID), PodNamespace: r.Pod.Namespace, PodName: r.Pod.Name,
 			Phase: phases[r.Phase], Claim: r.Claim, NodeName: r.NodeName,
 			InstanceType: r.InstanceType, Zone: r.Zone, CapacityType: r.CapacityType, Price: r.Price, Reason: r.Reason,
-			WaitingSince: timeOnWire(r.Since), Batch: r.Batch, ExpectedReady: timeOnWire(r.ExpectedReady),
+			WaitingSince: timeOnWire(r.Since), Batch: r.Batch, ExpectedReady: timeOnWire(r.ExpectedReady), Held: r.Held,
 		})
 	}
 	return wire

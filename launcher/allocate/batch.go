@@ -87,7 +87,7 @@ func (l *loop) complete() bool {
 	}
 	open := map[types.UID]*corev1.Pod{} // one of each owner's waiting pods
 	for _, e := range l.pods {
-		if e.Phase != Waiting {
+		if e.Phase != Waiting || e.lingers {
 			continue
 		}
 		if e.owner == "" {
@@ -100,7 +100,7 @@ func (l *loop) complete() bool {
 		case !want.known:
 			return false
 		case l.ofOwner[owner] >= want.pods:
-		case want.certain && l.shown(pod):
+		case want.certain && l.shown(pod) && cluster.GroupOf(pod) == "":
 		case l.ofOwner[owner]+l.bound(owner) < want.pods:
 			return false
 		}
@@ -123,7 +123,7 @@ func (l *loop) bound(owner types.UID) int {
 	return n
 }
 
-// waiting are the pods to plan for, oldest first.
+// waiting are the pods that wait for a plan, oldest first.
 func (l *loop) waiting() []*entry {
 	var waiting []*entry
 	for _, e := range l.pods {
@@ -138,8 +138,7 @@ func (l *loop) waiting() []*entry {
 // plan hands the waiting pods to the planner.
 func (l *loop) plan(why string) {
 	since := l.batchSince
-	l.batchSince = time.Time{}
-	waiting := l.waiting()
+	waiting, needs := l.gather(time.Now())
 	pods := make([]*corev1.Pod, len(waiting))
 	for i, e := range waiting {
 		pods[i] = e.pod
@@ -154,5 +153,5 @@ func (l *loop) plan(why string) {
 	l.log.Info("batch closed", "pods", len(pods), "toCome", len(toCome), "because", why, "after", time.Since(since).Round(time.Millisecond))
 	l.planning, l.ended = true, sets.New[types.UID]()
 	claims, leaving := l.held()
-	l.submit(job{batch: &batch{pods: slices.Concat(pods, toCome), toCome: kins, claims: claims, leaving: leaving, standIns: standIns}})
+	l.submit(job{batch: &batch{pods: slices.Concat(pods, toCome), toCome: kins, needs: needs, claims: claims, leaving: leaving, standIns: standIns}})
 }

@@ -25,7 +25,7 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		(before == nil || trueSince(before.claim, v1alpha1.ConditionInitialized).IsZero()) {
 		l.boots.learn(claim)
 	}
-	record := l.record(claim)
+	record, groups := l.record(claim), sets.New[*group]()
 	for _, r := range record.claim.HeldPods() {
 		if record.released.Has(r.UID) {
 			continue
@@ -38,25 +38,36 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		} else if e.Claim != "" && e.Claim != claim.Name {
 			continue // a newer claim holds it
 		}
-		before := e.Reservation
-		l.stand(e, record.claim)
 		if !e.registered && meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionRegistered) {
 			e.registered = true
 			l.metrics.observe(stageRegistered, e.Since)
 		}
-		if e.Reservation == before {
-			continue
+		l.follow(e, record.claim)
+		if e.group != nil {
+			groups.Insert(e.group)
 		}
-		l.metrics.progress(before.Phase, e)
-		if e.Phase == Ready {
-			e.failures = 0 // not before: what failed may fail again until then
-		}
-		l.tell(e)
+	}
+	for g := range groups {
+		l.form(g)
 	}
 	if l.freeSeats(claim.Name) == 0 {
 		l.writeSeats(record) // again, should it have failed
 	}
 	l.cancelIfUnneeded(record, "its pods need it no longer")
+}
+
+// follow brings a pod's state up to date with its claim, and tells of what that changes.
+func (l *loop) follow(e *entry, claim *v1alpha1.NodeClaim) {
+	before := e.Reservation
+	l.stand(e, claim)
+	if e.Reservation == before {
+		return
+	}
+	l.metrics.progress(before.Phase, e)
+	if e.Phase == Ready {
+		e.failures = 0 // not before: what failed may fail again until then
+	}
+	l.tell(e)
 }
 
 // record takes in a version of a claim.
@@ -96,20 +107,33 @@ func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
 	for _, x := range l.expected {
 		delete(x.seats, claim.Name)
 	}
-	now := time.Now()
+	now, groups := time.Now(), sets.New[*group]()
+	reason, patience := failure(claim)
 	for _, r := range claim.HeldPods() {
 		e := l.pods[r.UID]
 		if e == nil || e.Claim != claim.Name {
 			continue
 		}
-		reason, patience := failure(claim)
-		if !patience {
-			e.failures = 0
-			l.wait(e, now)
-			continue
+		if e.group != nil {
+			groups.Insert(e.group)
 		}
-		l.refuseFor(e, reason, now)
+		l.again(e, reason, patience, now)
 	}
+	for g := range groups {
+		l.breakUp(g, reason, patience, now)
+	}
+}
+
+// again lets a pod wait for another plan, with patience where the same would happen.
+func (l *loop) again(e *entry, reason string, patience bool, now time.Time) {
+	if patience {
+		l.refuseFor(e, reason, now)
+		return
+	}
+	if e.group == nil { // a group may have nodes bought in vain each time
+		e.failures = 0
+	}
+	l.wait(e, now)
 }
 
 // failure says why a claim ends, and whether to be patient before the next one: capacity
@@ -123,6 +147,9 @@ func failure(claim *v1alpha1.NodeClaim) (reason string, patience bool) {
 	case registered != nil && registered.Status == "False" && registered.Reason == v1alpha1.ReasonRegistrationTimeout:
 		return forPeople(registered.Message), true
 	}
+	if c != nil && c.Status == "False" {
+		return forPeople(c.Message), false
+	}
 	return "", false
 }
 
@@ -134,8 +161,15 @@ func (l *loop) limited(pool string) bool {
 
 // cancelIfUnneeded deletes a claim that was not launched yet and is for no pod any more.
 func (l *loop) cancelIfUnneeded(r *record, reason string) {
+	if r.claim.Status.InstanceID == "" {
+		l.cancel(r, reason)
+	}
+}
+
+// cancel deletes a claim that is for no pod any more.
+func (l *loop) cancel(r *record, reason string) {
 	claim := r.claim
-	if len(claim.Spec.Pods) == 0 && claim.Spec.ExpectedPods == 0 || claim.Status.InstanceID != "" || r.cancelled || l.inherited(r, time.Now()) {
+	if len(claim.Spec.Pods) == 0 && claim.Spec.ExpectedPods == 0 || r.cancelled || l.inherited(r, time.Now()) {
 		return
 	}
 	needed := slices.ContainsFunc(claim.HeldPods(), func(p v1alpha1.ReservedPod) bool {

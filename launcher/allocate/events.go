@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1alpha2 "k8s.io/api/scheduling/v1alpha2"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -43,7 +44,7 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 			return nil, fmt.Errorf("watch %T: %w", object, err)
 		}
 	}
-	for _, s := range []struct {
+	watched := []struct {
 		object client.Object
 		handle func(object any, gone bool)
 	}{
@@ -54,7 +55,15 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 		{&batchv1.Job{}, owner},
 		{&v1alpha1.NodePool{}, changed("NodePools")},
 		{&v1alpha1.EC2NodeClass{}, changed("EC2NodeClasses")},
-	} {
+		{&schedulingv1alpha2.PodGroup{}, changed("PodGroups")},
+	}
+	if err := a.servesPodGroups(); err != nil {
+		if !meta.IsNoMatchError(err) {
+			return nil, err
+		}
+		watched = watched[:len(watched)-1]
+	}
+	for _, s := range watched {
 		informer, err := a.cfg.Cache.GetInformer(ctx, s.object)
 		if err != nil {
 			return nil, fmt.Errorf("watch %T: %w", s.object, err)
@@ -68,6 +77,15 @@ func (a *Allocator) subscribe(ctx context.Context) (<-chan event, error) {
 	return events, nil
 }
 
+// servesPodGroups returns a NoMatch error where the API server does not serve PodGroups.
+func (a *Allocator) servesPodGroups() error {
+	kind := schedulingv1alpha2.SchemeGroupVersion.WithKind("PodGroup")
+	if _, err := a.cfg.Client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version); err != nil {
+		return fmt.Errorf("look for PodGroups: %w", err)
+	}
+	return nil
+}
+
 // matters tells whether an update may change what the loop knows. NodePools count their nodes
 // in their status, about once a second while nodes come: only their spec and readiness matter.
 func matters(old, now client.Object) bool {
@@ -77,6 +95,8 @@ func matters(old, now client.Object) bool {
 		before, after = old.(*v1alpha1.NodePool).Status.Conditions, o.Status.Conditions
 	case *v1alpha1.EC2NodeClass:
 		before, after = old.(*v1alpha1.EC2NodeClass).Status.Conditions, o.Status.Conditions
+	case *schedulingv1alpha2.PodGroup:
+		return false // its spec is immutable
 	default:
 		return old.GetResourceVersion() != now.GetResourceVersion()
 	}

@@ -67,7 +67,7 @@ func (l *loop) lookAhead(waiting []*corev1.Pod) (pods []*corev1.Pod, kins map[ty
 	first := map[types.UID]*corev1.Pod{} // of an owner's pods, the one that was seen first
 	for _, pod := range waiting {
 		owner := metav1.GetControllerOfNoCopy(pod)
-		if owner == nil {
+		if owner == nil || cluster.GroupOf(pod) != "" { // a group is planned for when enough have come
 			continue
 		}
 		if f := first[owner.UID]; f == nil || older(pod, f) {
@@ -147,7 +147,7 @@ func older(a, b *corev1.Pod) bool {
 // takeSeat finds a seat for a pod and takes it: of several claims the one that most pods
 // are on already, so that those that turn out not to be needed are left to nobody.
 func (l *loop) takeSeat(pod *corev1.Pod, now time.Time) *record {
-	if len(l.expected) == 0 {
+	if len(l.expected) == 0 || cluster.GroupOf(pod) != "" {
 		return nil
 	}
 	k, ok := kinOf(pod)

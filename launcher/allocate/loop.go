@@ -23,6 +23,8 @@ type loop struct {
 	claims map[string]*record
 	// expected pods, by what they are like.
 	expected map[kin]*expectation
+	// groups by name.
+	groups map[string]*group
 	// ofOwner counts the pods of each owner.
 	ofOwner map[types.UID]int
 	// boots tell how long nodes take to come.
@@ -65,7 +67,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
 		pods: map[types.UID]*entry{}, claims: map[string]*record{},
-		expected: map[kin]*expectation{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), boots: boots{},
+		expected: map[kin]*expectation{}, groups: map[string]*group{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), boots: boots{},
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {

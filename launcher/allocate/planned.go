@@ -44,6 +44,12 @@ func (l *loop) planned(r result) {
 			l.cancelIfUnneeded(record, "its pods went away while it was planned")
 		}
 	}
+	for name, refused := range r.refused {
+		l.log.Info("group is unlaunchable", "group", name, "reason", refused.reason)
+		if g := l.groups[name]; g != nil {
+			l.disband(g, refused, now)
+		}
+	}
 	for _, u := range r.unplaced {
 		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {
 			reason := strings.Join(u.Reasons, "; ")
@@ -54,6 +60,9 @@ func (l *loop) planned(r result) {
 	for uid, reason := range r.failed {
 		if e := l.pods[uid]; e != nil && e.Phase == Waiting {
 			l.refuseFor(e, reason, now)
+			if e.group != nil {
+				l.breakUp(e.group, reason, true, now)
+			}
 		}
 	}
 	for _, uid := range r.gone {
@@ -80,7 +89,7 @@ func (l *loop) reopen(now time.Time) {
 		return
 	}
 	for _, e := range l.pods {
-		if e.Phase == Waiting {
+		if e.Phase == Waiting && !e.lingers {
 			l.batchSince, l.lastPod, l.lastOwner = now, now, now
 			return
 		}

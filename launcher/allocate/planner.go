@@ -38,6 +38,7 @@ type job struct {
 type batch struct {
 	pods   []*corev1.Pod
 	toCome map[types.UID]kin     // those of them that do not exist yet
+	needs  map[string]need       // of the groups among them
 	claims []*v1alpha1.NodeClaim // that exist or were just written
 	// standIns are for the pods that claims have seats for.
 	standIns map[string][]*corev1.Pod
@@ -57,6 +58,8 @@ type result struct {
 	claims   []*v1alpha1.NodeClaim // that were written
 	grown    []*v1alpha1.NodeClaim // that were given more pods
 	unplaced []fit.Unplaced
+	// refused groups, by name, of which too few pods could be placed.
+	refused map[string]refusal
 	// failed pods were planned for, but the plan could not be made or written.
 	failed map[types.UID]string
 	// gone pods were deleted before they were planned for.
@@ -107,7 +110,7 @@ func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- resul
 
 // plan plans a batch, scheduler by scheduler, and writes the claims.
 func (p *planner) plan(ctx context.Context, b batch) result {
-	r := result{failed: map[types.UID]string{}}
+	r := result{failed: map[types.UID]string{}, refused: map[string]refusal{}}
 	byScheduler := map[string][]*corev1.Pod{}
 	b.pods, r.gone = p.existing(ctx, b.pods, b.toCome)
 	for _, pod := range b.pods {
@@ -121,7 +124,7 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 			}
 			continue
 		}
-		view, plan, err := p.decide(ctx, p.cfg.Engines[name], pods, b)
+		view, plan, refused, err := p.decide(ctx, p.cfg.Engines[name], pods, b)
 		if err != nil {
 			p.log.Error(err, "planning failed", "pods", len(pods))
 			for _, pod := range pods {
@@ -129,6 +132,7 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 			}
 			continue
 		}
+		maps.Copy(r.refused, refused)
 		r.unplaced = append(r.unplaced, view.explain(plan.Unplaced)...)
 		claims, seats := view.claims(plan, b.toCome)
 		written := p.write(ctx, claims, r.failed)
@@ -139,8 +143,8 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 	return r
 }
 
-// decide makes the plan for pods of one scheduler.
-func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) (*view, *fit.Plan, error) {
+// try makes a plan for pods of one scheduler.
+func (p *planner) try(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) (*view, *fit.Plan, error) {
 	start := time.Now()
 	view, err := p.look(ctx, pods, b)
 	if err != nil {
@@ -151,19 +155,21 @@ func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1
 		Pods: pods, Nodes: view.nodes, Open: sets.KeySet(view.rooms), Templates: view.templates, DaemonSets: view.daemonSets,
 		Budget: view.budget, Variety: view.variety, Features: view.features, Alternatives: p.cfg.Alternatives, Improve: improve,
 	})
-	if err != nil {
-		return nil, nil, err
-	}
+	view.took = time.Since(start)
+	return view, plan, err
+}
+
+// note counts and logs the plan that was decided on.
+func (p *planner) note(view *view, plan *fit.Plan, pods int) {
 	p.metrics.planned(plan)
 	reused := 0
 	for _, r := range plan.Reused {
 		reused += len(r.Pods)
 	}
-	p.log.Info("planned", "pods", len(pods), "nodeclaims", len(plan.Nodes), "types", view.summary(plan),
+	p.log.Info("planned", "pods", pods, "nodeclaims", len(plan.Nodes), "types", view.summary(plan),
 		"pricePerHour", dollars(plan.Price), "lowerBound", dollars(plan.LowerBound), "reusingRoom", reused, "unplaced", len(plan.Unplaced),
-		"took", time.Since(start).Round(time.Millisecond), "looked", plan.Took.Fit.Round(time.Millisecond),
+		"took", view.took.Round(time.Millisecond), "looked", plan.Took.Fit.Round(time.Millisecond),
 		"packed", plan.Took.Pack.Round(time.Millisecond), "verified", plan.Took.Verify.Round(time.Millisecond))
-	return view, plan, nil
 }
 
 // existing drops the pods that were deleted on their way here. One that the cache does not
@@ -325,7 +331,7 @@ func (p *planner) create(ctx context.Context, claim *v1alpha1.NodeClaim) error {
 	return nil
 }
 
-// cancel deletes a claim that nobody needs before it is launched.
+// cancel deletes a claim that nobody needs.
 func (p *planner) cancel(ctx context.Context, c cancelledClaim) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -335,7 +341,7 @@ func (p *planner) cancel(ctx context.Context, c cancelledClaim) {
 		p.log.Error(err, "cancel NodeClaim; it will be removed as an empty node", "nodeclaim", c.name)
 		return
 	}
-	p.log.Info("nodeclaim cancelled before launch", "nodeclaim", c.name, "because", c.reason)
+	p.log.Info("nodeclaim cancelled", "nodeclaim", c.name, "because", c.reason)
 }
 
 // markReleased records on the claim that pods no longer hold a place there.

@@ -61,12 +61,17 @@ func (l *loop) enter(pod *corev1.Pod, since time.Time) *entry {
 		l.ofOwner[e.owner]++
 	}
 	l.pods[pod.UID] = e
+	l.join(e)
 	return e
 }
 
 // wait puts a pod into the open batch.
 func (l *loop) wait(e *entry, now time.Time) {
 	e.Reservation, e.registered = Reservation{Pod: e.Pod, UID: e.UID, Phase: Waiting, Since: e.Since}, false
+	e.lingers = false
+	if e.group != nil {
+		e.group.formed = false // for those who come anew
+	}
 	if l.batchSince.IsZero() {
 		l.batchSince = now
 	}
@@ -103,6 +108,7 @@ func (l *loop) end(e *entry, reason string) {
 	e.Phase, e.Reason = Ended, reason
 	l.tell(e)
 	delete(l.pods, e.UID)
+	l.leave(e)
 	if e.owner == "" {
 		return
 	}
@@ -114,9 +120,19 @@ func (l *loop) end(e *entry, reason string) {
 // podSeen ends the reservation of a pod that no longer needs one.
 func (l *loop) podSeen(pod *corev1.Pod, gone bool) {
 	e := l.pods[pod.UID]
-	if e == nil || (!gone && cluster.IsWaiting(pod)) {
+	if !gone && cluster.IsWaiting(pod) {
 		return
 	}
+	if e != nil {
+		l.settled(e, pod, gone)
+	}
+	if !gone {
+		l.regather(cluster.GroupOf(pod), time.Now())
+	}
+}
+
+// settled ends the reservation of a pod that is bound or gone.
+func (l *loop) settled(e *entry, pod *corev1.Pod, gone bool) {
 	claim := l.live(e.Claim)
 	if pod.Spec.NodeName != "" && !gone {
 		l.metrics.observe(stageBound, e.Since)

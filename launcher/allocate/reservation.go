@@ -46,6 +46,9 @@ type Reservation struct {
 	// ExpectedReady is when the node will be ready, going by earlier ones; zero where that is
 	// not known.
 	ExpectedReady time.Time
+	// Held is set while the node must not be used though it may be ready: too few of the
+	// pod's group have one.
+	Held bool
 }
 
 // entry is what the loop knows of a pod.
@@ -53,8 +56,11 @@ type entry struct {
 	Reservation
 	pod   *corev1.Pod
 	owner types.UID // of the pod's controller, if it has one
-	told  Phase     // the phase as last told
-	batch string    // that it was planned in
+	group *group    // that the pod belongs to, if any
+	// lingers is set while a pod that waits is left out of plans; see gather.
+	lingers bool
+	told    Phase  // the phase as last told
+	batch   string // that it was planned in
 	// registered is set once the claim's node has registered, which is no phase of its own.
 	registered bool
 	// failures in a row that call for patience, and until when to have it.
@@ -66,7 +72,12 @@ type entry struct {
 
 // stand derives a pod's state from its claim.
 func (l *loop) stand(e *entry, claim *v1alpha1.NodeClaim) {
+	used := e.Phase == Ready && e.Claim == claim.Name
 	stand(&e.Reservation, claim)
+	e.Held = e.group != nil && !used && !e.group.formed
+	if e.Held && e.Phase == Ready {
+		e.Phase, e.Reason = Launched, "waits for other nodes of "+e.group.name
+	}
 	e.Batch = e.batch
 	if e.Phase == Launched && e.ExpectedReady.IsZero() {
 		e.ExpectedReady = l.boots.expect(claim)

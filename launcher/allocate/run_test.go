@@ -58,8 +58,15 @@ func (i indexer) IndexField(_ context.Context, o client.Object, field string, f 
 	return nil
 }
 
-// newAllocator is an Allocator over a fake API server with one NodePool.
+// newAllocator is an Allocator over a fake API server with one NodePool and oneType.
 func newAllocator(ctx context.Context, t *testing.T, objects ...client.Object) (*allocate.Allocator, client.Client) {
+	t.Helper()
+	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	return newAllocatorOf(ctx, t, oneType{make(chan struct{})}, append(objects, pool)...)
+}
+
+// newAllocatorOf is an Allocator over a fake API server and a catalogue.
+func newAllocatorOf(ctx context.Context, t *testing.T, catalog allocate.Catalog, objects ...client.Object) (*allocate.Allocator, client.Client) {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -67,8 +74,7 @@ func newAllocator(ctx context.Context, t *testing.T, objects ...client.Object) (
 			t.Fatal(err)
 		}
 	}
-	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithObjects(&v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)
 	if err := cluster.Index(ctx, indexer{builder}); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +93,7 @@ func newAllocator(ctx context.Context, t *testing.T, objects ...client.Object) (
 	factory.WaitForCacheSync(ctx.Done())
 	t.Cleanup(factory.Shutdown)
 	a, err := allocate.New(allocate.Config{
-		Client: c, Live: c, Cache: &informertest.FakeInformers{Scheme: scheme}, Catalog: oneType{make(chan struct{})},
+		Client: c, Live: c, Cache: &informertest.FakeInformers{Scheme: scheme}, Catalog: catalog,
 		Engines: map[string]*fit.Engine{"slipway-scheduler": engine}, Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {

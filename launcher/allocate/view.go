@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,8 @@ type view struct {
 	rooms map[string]*v1alpha1.NodeClaim
 	// variety that pools want (minValues), by their names.
 	variety map[string]fit.Variety
+	// took is how long the view and its plan took.
+	took time.Duration
 	// features that nodes of a pool declare, by its name.
 	features map[string][]string
 }

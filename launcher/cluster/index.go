@@ -17,6 +17,7 @@ import (
 const (
 	fieldPodNode         = "spec.nodeName"
 	fieldPodOwner        = "metadata.controllerUID"
+	fieldPodGroup        = "metadata.podGroup"
 	fieldNodeProviderID  = "spec.providerID"
 	fieldClaimProviderID = "status.providerID"
 )
@@ -31,6 +32,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	}{
 		{&corev1.Pod{}, fieldPodNode, func(o client.Object) string { return o.(*corev1.Pod).Spec.NodeName }},
 		{&corev1.Pod{}, fieldPodOwner, ownerUID},
+		{&corev1.Pod{}, fieldPodGroup, func(o client.Object) string { return GroupOf(o.(*corev1.Pod)) }},
 		{&corev1.Node{}, fieldNodeProviderID, func(o client.Object) string { return o.(*corev1.Node).Spec.ProviderID }},
 		{&v1alpha1.NodeClaim{}, fieldClaimProviderID, func(o client.Object) string { return o.(*v1alpha1.NodeClaim).Status.ProviderID }},
 	} {
@@ -131,6 +133,27 @@ func PodsOf(ctx context.Context, c client.Reader, owner types.UID) ([]corev1.Pod
 	var pods corev1.PodList
 	if err := c.List(ctx, &pods, client.MatchingFields{fieldPodOwner: string(owner)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list pods of owner %s: %w", owner, err)
+	}
+	return pods.Items, nil
+}
+
+// GroupOf names, for people too, the group of pods that a pod is to run with: its PodGroup,
+// or else what its label says; "" if it has none. Groups of one name are one.
+func GroupOf(pod *corev1.Pod) string {
+	if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
+		return "PodGroup " + pod.Namespace + "/" + *g.PodGroupName
+	}
+	if name := pod.Labels[v1alpha1.LabelPodGroup]; name != "" {
+		return "group " + pod.Namespace + "/" + name
+	}
+	return ""
+}
+
+// PodsOfGroup lists the pods of a group, by the name that GroupOf gives it.
+func PodsOfGroup(ctx context.Context, c client.Reader, group string) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods, client.MatchingFields{fieldPodGroup: group}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list pods of %s: %w", group, err)
 	}
 	return pods.Items, nil
 }

@@ -86,7 +86,7 @@ func (c *Courier) decode(ctx context.Context, reservations []*slipwayv1.Reservat
 		}
 		updates = append(updates, ledger.Update{
 			Ref:   ledger.PodRef{UID: types.UID(r.GetPodUid()), Namespace: r.GetPodNamespace(), Name: r.GetPodName()},
-			Phase: phase, Claim: r.GetClaim(), Node: r.GetNodeName(), Reason: r.GetReason(), Batch: r.GetBatch(),
+			Phase: phase, Claim: r.GetClaim(), Node: r.GetNodeName(), Reason: r.GetReason(), Batch: r.GetBatch(), Held: r.GetHeld(),
 			Offer: ledger.Offer{
 				InstanceType: r.GetInstanceType(), Zone: r.GetZone(), CapacityType: r.GetCapacityType(), Price: r.GetPrice(),
 				ExpectedReady: ready,

@@ -150,6 +150,8 @@ func testUpdates(t *testing.T, input string) []Update {
 				u.Node = value
 			case "reason":
 				u.Reason = value
+			case "held":
+				u.Held = true
 			default:
 				t.Fatalf("unknown word %q in %q", word, line)
 			}

@@ -66,4 +66,7 @@ type Update struct {
 	Offer       Offer
 	Reason      string
 	Batch       string
+	// Held says that the node must not be used before PhaseReady, however ready it looks: the
+	// pod's group is not complete.
+	Held bool
 }

@@ -95,7 +95,7 @@ func (t *transaction) confirm(e entry) {
 // become moves an entry to a state without a node.
 func (t *transaction) become(e entry, s State, u Update) {
 	e.State, e.Claim, e.Node, e.Offer, e.Reason, e.Batch = s, u.Claim, "", u.Offer, u.Reason, u.Batch
-	e.Unanswered, e.Trying, e.initialized = false, false, false
+	e.Unanswered, e.Trying, e.initialized, e.held = false, false, false, u.Held
 	e.launchedAt, e.ReadyAt = time.Time{}, time.Time{}
 	t.rearm(&e)
 	t.put(e, GateUnlaunchable)
@@ -107,7 +107,7 @@ func (t *transaction) launched(e entry, u Update) {
 		t.become(e, Planned, u)
 		return
 	}
-	e.initialized = u.Phase == PhaseReady
+	e.initialized, e.held = u.Phase == PhaseReady, u.Held
 	if e.Node != u.Node || e.State != Ready && e.State != Launched {
 		e.State, e.Unanswered, e.Trying = Launched, false, false
 		e.launchedAt, e.ReadyAt = t.now, time.Time{}

@@ -62,6 +62,9 @@ type Config struct {
 // Where there may be room elsewhere (Try), the gate opens for one try, too: the reservation
 // and its clock go on, and the gate closes when the try fails or the state changes.
 //
+// A node that the launcher holds back is not able to take the pod before the launcher calls
+// it ready: the pod is of a group whose other nodes are still to come.
+//
 // Whenever a gate opens, or a reservation of a waiting pod ends, the pod is among
 // Effects.Wake: the scheduler does not look at a gated pod by itself.
 //

@@ -106,6 +106,7 @@ func randomUpdate(rnd *rand.Rand) Update {
 	if u.Phase == PhaseLaunched || u.Phase == PhaseReady {
 		u.Node = fmt.Sprint("n", rnd.IntN(3))
 	}
+	u.Held = rnd.IntN(4) == 0
 	if rnd.IntN(2) == 0 {
 		u.Pod = testPod(pod, "")
 	}
@@ -145,8 +146,8 @@ func check(l *Ledger, before map[types.UID]entry, fx Effects, waits bool) error 
 		if e.Trying && e.State != Waiting && e.State != Planned && e.State != Launched {
 			return fmt.Errorf("%s is %v and tried elsewhere", uid, e.State)
 		}
-		if e.State == Ready && !l.nodes[e.Node].admits(e.Pod, e.initialized) {
-			return fmt.Errorf("%s is Ready on node %s, which does not admit it", uid, e.Node)
+		if e.State == Ready && (e.held || !l.nodes[e.Node].admits(e.Pod, e.initialized)) {
+			return fmt.Errorf("%s is Ready on node %s, which does not admit it or is held back", uid, e.Node)
 		}
 		if e.Node != "" {
 			holders[e.Node] = append(holders[e.Node], uid)

@@ -75,10 +75,10 @@ func (l *Ledger) Describe(now time.Time, pod *Pod) Effects {
 }
 
 // Try lets a pod through for which there may be room elsewhere. It does nothing to a pod
-// whose gate is open.
+// whose gate is open, nor to one that is held back: it is not to run alone.
 func (l *Ledger) Try(now time.Time, uid types.UID) Effects {
 	return l.transact(now, func(t *transaction) {
-		if old, ok := t.pods[uid]; ok && old.GateClosed() {
+		if old, ok := t.pods[uid]; ok && old.GateClosed() && !old.held {
 			e := *old
 			e.Trying = true
 			t.put(e, GateRoom)
@@ -175,7 +175,7 @@ func (l *Ledger) NodeSeen(now time.Time, node Node) Effects {
 func (t *transaction) registered(node Node) {
 	for _, e := range t.pods {
 		if e.State == Planned && e.Claim == node.Claim {
-			t.launched(*e, Update{Ref: e.Ref, Phase: PhaseLaunched, Claim: e.Claim, Node: node.Name, Offer: e.Offer, Batch: e.Batch})
+			t.launched(*e, Update{Ref: e.Ref, Phase: PhaseLaunched, Claim: e.Claim, Node: node.Name, Offer: e.Offer, Batch: e.Batch, Held: e.held})
 		}
 	}
 }

@@ -100,7 +100,7 @@ func (t *transaction) settle(e *entry) {
 	if e.Node == "" {
 		return
 	}
-	able := t.nodes[e.Node].admits(e.Pod, e.initialized)
+	able := t.nodes[e.Node].admits(e.Pod, e.initialized) && !e.held
 	// A node that comes and goes must not keep its pods for ever.
 	last := e.launchedAt.Add(t.cfg.TTL.Launched + t.cfg.TTL.Ready)
 	switch {

@@ -110,6 +110,8 @@ type entry struct {
 	launchedAt time.Time
 	// initialized is the launcher's word that the node has all its resources.
 	initialized bool
+	// held is the launcher's word that the node must not be used yet.
+	held bool
 	// refused tells a refusal, after which the launcher does not keep the pod.
 	refused bool
 	// returned is a claim that was given back: later words on it are out of date.

@@ -226,12 +226,19 @@ func (w *world) launcherKnows(phase string, n int) bool {
 func (w *world) removeBootTaint(pool string) {
 	w.t.Helper()
 	for _, n := range w.look(pool).nodes {
-		w.eventually("startup taint removed from "+n.Name, func() error {
-			if err := w.Client.Get(w.ctx, types.NamespacedName{Name: n.Name}, &n); err != nil {
-				return err
-			}
-			n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == bootTaint.Key })
-			return w.Client.Update(w.ctx, &n)
-		})
+		w.untaint(n.Name)
 	}
+}
+
+// untaint removes the startup taint of a node.
+func (w *world) untaint(node string) {
+	w.t.Helper()
+	w.eventually("startup taint removed from "+node, func() error {
+		var n corev1.Node
+		if err := w.Client.Get(w.ctx, types.NamespacedName{Name: node}, &n); err != nil {
+			return err
+		}
+		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == bootTaint.Key })
+		return w.Client.Update(w.ctx, &n)
+	})
 }

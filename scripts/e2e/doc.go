@@ -117,6 +117,11 @@
 //	                        scripts/e2e.TestEC2Denies scripts/e2e.TestEC2Throttles
 //	                        scripts/e2e.TestEC2ThrottlesForLong scripts/e2e.TestOutOfCapacityEverywhere
 //	                        scripts/e2e.TestNoCapacityInFirstZone
+//	has nodes for some of   the reservations of all whose nodes are not bought yet are given up, the
+//	a group only            rest is bought elsewhere or what was bought is returned; no pod starts
+//	                        alone → as has no capacity, with patience from 1 s to 5 min
+//	                        scripts/e2e.TestGroupLaunchFails scripts/e2e.TestGroupInOneZone
+//	                        launcher/allocate.TestLaunchFails launcher/allocate.TestGroupIsRefused
 //	loses an answer         the same token finds what was bought → the SDK's retries
 //	                        scripts/e2e.TestAnswerLost
 package e2e

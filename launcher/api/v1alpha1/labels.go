@@ -37,6 +37,15 @@ const DisruptedTaintKey = Group + "/disrupted"
 // DoNotDisruptAnnotation with the value "true" on a pod or a node keeps its node from voluntary disruption.
 const DoNotDisruptAnnotation = Group + "/do-not-disrupt"
 
+// Groups of pods that run together or not at all, where the cluster has no PodGroups. The
+// minimum is a label or an annotation; the topology is an annotation, and of its values only
+// topology.kubernetes.io/zone is supported.
+const (
+	LabelPodGroup              = Group + "/pod-group"
+	LabelPodGroupMin           = Group + "/pod-group-min"
+	PodGroupTopologyAnnotation = Group + "/pod-group-topology"
+)
+
 // Tags on everything created in EC2, from birth.
 const (
 	TagCluster   = Group + "/cluster"   // name of the cluster

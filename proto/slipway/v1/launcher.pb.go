@@ -605,6 +605,9 @@ type Reservation struct {
 	// When the node will be ready, going by earlier ones of its type and image; absent where
 	// nothing is known, or before the instance is bought.
 	ExpectedReady *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expected_ready,json=expectedReady,proto3" json:"expected_ready,omitempty"`
+	// The node must not be used before the phase is PHASE_READY, however ready it looks: too
+	// few nodes are, for the pods of a group that must start together.
+	Held          bool `protobuf:"varint,15,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -737,6 +740,13 @@ func (x *Reservation) GetExpectedReady() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Reservation) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
 var File_slipway_v1_launcher_proto protoreflect.FileDescriptor
 
 const file_slipway_v1_launcher_proto_rawDesc = "" +
@@ -770,7 +780,7 @@ const file_slipway_v1_launcher_proto_rawDesc = "" +
 	"\x19WatchReservationsResponse\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\bR\bsnapshot\x12+\n" +
 	"\x11snapshot_complete\x18\x02 \x01(\bR\x10snapshotComplete\x12;\n" +
-	"\freservations\x18\x03 \x03(\v2\x17.slipway.v1.ReservationR\freservations\"\x89\x05\n" +
+	"\freservations\x18\x03 \x03(\v2\x17.slipway.v1.ReservationR\freservations\"\x9d\x05\n" +
 	"\vReservation\x12\x17\n" +
 	"\apod_uid\x18\x01 \x01(\tR\x06podUid\x12#\n" +
 	"\rpod_namespace\x18\x02 \x01(\tR\fpodNamespace\x12\x19\n" +
@@ -786,7 +796,8 @@ const file_slipway_v1_launcher_proto_rawDesc = "" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x12?\n" +
 	"\rwaiting_since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\fwaitingSince\x12\x14\n" +
 	"\x05batch\x18\r \x01(\tR\x05batch\x12A\n" +
-	"\x0eexpected_ready\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\rexpectedReady\"\x92\x01\n" +
+	"\x0eexpected_ready\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\rexpectedReady\x12\x12\n" +
+	"\x04held\x18\x0f \x01(\bR\x04held\"\x92\x01\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_WAITING\x10\x01\x12\x11\n" +
