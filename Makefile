@@ -68,6 +68,12 @@ bench-scheduler: build ## compare scheduling throughput with the stock profile (
 	GOWORK=off go test -C $(PERF) -c -ldflags '$(LDFLAGS)' -o $(CURDIR)/bin/bench-scheduler.test .
 	$(ASSETS) bin/slipway-dev bench-scheduler $(SCHEDULER)
 
+SOAKTIME ?= 10m
+
+.PHONY: soak
+soak: build ## do random things for a while and check what is left (SOAKTIME=10m SEED=1)
+	$(ASSETS) bin/slipway-dev soak --duration $(SOAKTIME) $(if $(SEED),--seed $(SEED))
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz

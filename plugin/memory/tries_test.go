@@ -70,7 +70,7 @@ func newWaiters(t *testing.T, shapes, each int) *waiters {
 
 func waiter(shape, i int) *v1.Pod {
 	name := fmt.Sprint(shape, "-", i)
-	return st.MakePod().Namespace("ns").Name(name).UID(name).Priority(int32(shape)).Obj() //nolint:gosec // G115: small
+	return st.MakePod().Namespace("ns").Name(name).UID(name).Priority(int32(shape)).Obj()
 }
 
 // refuse has a pod looked at in vain; during are changes that happen meanwhile.

@@ -40,6 +40,7 @@ func main() {
 		&cobra.Command{Use: "serve", Hidden: true, Args: cobra.NoArgs, RunE: o.serve},
 		o.benchBurst(),
 		o.benchScheduler(),
+		o.soak(),
 	)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "slipway-dev:", err)

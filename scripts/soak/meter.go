@@ -1,0 +1,94 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/slipway-dev/slipway/scripts/devcluster"
+)
+
+// sampleEvery is how often the daemons' memory is read.
+const sampleEvery = 2 * time.Second
+
+// meter follows the daemons' memory.
+type meter struct {
+	daemons *daemons
+
+	mu   sync.Mutex
+	from time.Time // samples count from then on
+	by   map[string]*series
+}
+
+// series is the memory of one daemon by time.
+type series struct {
+	last    float64 // MiB
+	peak    float64
+	samples []sample
+}
+
+type sample struct{ minutes, mib float64 }
+
+func newMeter(d *daemons) *meter { return &meter{daemons: d, by: map[string]*series{}} }
+
+// watchFrom says from when on growth is looked for.
+func (m *meter) watchFrom(t time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.from = t
+}
+
+func (m *meter) run(ctx context.Context) {
+	for sleep(ctx, sampleEvery) {
+		m.daemons.each(m.read)
+	}
+}
+
+func (m *meter) read(name string, pid int, started time.Time) {
+	usage, err := devcluster.UsageOf(pid)
+	if err != nil {
+		return // it has just ended
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.by[name]
+	if s == nil {
+		s = &series{}
+		m.by[name] = s
+	}
+	s.last = float64(usage.Memory) / (1 << 20)
+	s.peak = max(s.peak, s.last)
+	if now := time.Now(); !m.from.IsZero() && now.After(m.from) {
+		if started.After(m.from) {
+			s.samples = nil // it was started again: the line begins anew
+			m.from = started
+		}
+		s.samples = append(s.samples, sample{now.Sub(m.from).Minutes(), s.last})
+	}
+}
+
+// now says for people how much the leading pair may use.
+func (m *meter) now() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out string
+	for _, name := range sortedKeys(m.by) {
+		out += fmt.Sprintf(" %s %.0f", name, m.by[name].last)
+	}
+	return "MiB:" + out
+}
+
+// slope is the growth in MiB a minute, by least squares; zero of fewer than two samples.
+func slope(samples []sample) float64 {
+	n := float64(len(samples))
+	var sx, sy, sxx, sxy float64
+	for _, s := range samples {
+		sx, sy, sxx, sxy = sx+s.minutes, sy+s.mib, sxx+s.minutes*s.minutes, sxy+s.minutes*s.mib
+	}
+	spread := n*sxx - sx*sx
+	if spread == 0 {
+		return 0
+	}
+	return (n*sxy - sx*sy) / spread
+}
