@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	basemetrics "k8s.io/component-base/metrics"
@@ -14,6 +15,7 @@ import (
 type metrics struct {
 	handedOver       *basemetrics.Counter
 	reservations     *basemetrics.GaugeVec
+	oldest           *basemetrics.GaugeVec
 	gateOpen         *basemetrics.CounterVec
 	tries            *basemetrics.CounterVec
 	guardRejections  *basemetrics.Counter
@@ -37,6 +39,10 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 		reservations: basemetrics.NewGaugeVec(&basemetrics.GaugeOpts{
 			Subsystem: subsystem, Name: "reservations", StabilityLevel: basemetrics.ALPHA,
 			Help: "Reservations by state.",
+		}, []string{"state"}),
+		oldest: basemetrics.NewGaugeVec(&basemetrics.GaugeOpts{
+			Subsystem: subsystem, Name: "oldest_reservation_seconds", StabilityLevel: basemetrics.ALPHA,
+			Help: "Age of the oldest reservation in each state, from when its pod first fitted nowhere; 0 where there is none.",
 		}, []string{"state"}),
 		gateOpen: basemetrics.NewCounterVec(&basemetrics.CounterOpts{
 			Subsystem: subsystem, Name: "gate_open_total", StabilityLevel: basemetrics.ALPHA,
@@ -74,7 +80,7 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 		}),
 	}
 	for _, c := range []basemetrics.Registerable{
-		m.handedOver, m.reservations, m.gateOpen, m.tries, m.guardRejections, m.memory, m.rpcs, m.queueLength, m.readyToBound, m.firstSeenToBound,
+		m.handedOver, m.reservations, m.oldest, m.gateOpen, m.tries, m.guardRejections, m.memory, m.rpcs, m.queueLength, m.readyToBound, m.firstSeenToBound,
 	} {
 		var again prometheus.AlreadyRegisteredError
 		if err := register(c); err != nil && !errors.As(err, &again) {
@@ -87,6 +93,16 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 func (m *metrics) setReservations(counts map[ledger.State]int) {
 	for state, n := range counts {
 		m.reservations.WithLabelValues(state.String()).Set(float64(n))
+	}
+}
+
+func (m *metrics) setOldest(now time.Time, since map[ledger.State]time.Time) {
+	for _, state := range ledger.States() {
+		age := 0.0
+		if t, ok := since[state]; ok {
+			age = now.Sub(t).Seconds()
+		}
+		m.oldest.WithLabelValues(state.String()).Set(age)
 	}
 }
 

@@ -231,6 +231,7 @@ func (p *Slipway) expire(ctx context.Context) {
 			return
 		case <-ticker.C():
 			p.act(p.ledger.Expire(p.clock.Now()))
+			p.metrics.setOldest(p.clock.Now(), p.ledger.Oldest())
 		}
 	}
 }

@@ -155,6 +155,20 @@ func (l *Ledger) Counts() map[State]int {
 	return counts
 }
 
+// Oldest returns since when the oldest reservation of each state exists; states without any
+// are left out.
+func (l *Ledger) Oldest() map[State]time.Time {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	oldest := map[State]time.Time{}
+	for _, e := range l.pods {
+		if t, ok := oldest[e.State]; !ok || e.Since.Before(t) {
+			oldest[e.State] = e.Since
+		}
+	}
+	return oldest
+}
+
 // Pods returns every pod that has a reservation, in no order.
 func (l *Ledger) Pods() []PodRef {
 	l.mu.RLock()

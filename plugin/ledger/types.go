@@ -23,6 +23,9 @@ const (
 	numStates = iota
 )
 
+// States are all of them.
+func States() []State { return []State{Waiting, Planned, Launched, Ready, Unlaunchable} }
+
 // String returns the state's name as it appears in metrics and messages.
 func (s State) String() string {
 	return [numStates]string{"Waiting", "Planned", "Launched", "Ready", "Unlaunchable"}[s]
