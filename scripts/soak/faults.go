@@ -57,6 +57,7 @@ func (s *soak) fault(context.Context) error {
 		return s.Sim.SetFaults(all[names[i]]...)
 	}
 	rule := s.soldOut()
+	s.scarce = &rule
 	s.report.count(fmt.Sprintf("EC2: sold out (zone %q, type %q)", rule.Zone, rule.CapacityType))
 	return s.Sim.SetCapacity(rule)
 }
@@ -70,11 +71,17 @@ func (s *soak) endFault(now time.Time) error {
 	if err := s.Sim.SetFaults(); err != nil {
 		return err
 	}
-	return s.Sim.SetCapacity(simec2.CapacityRule{Instances: plenty})
+	if s.scarce == nil {
+		return nil
+	}
+	// Rules add up: this very one has to be undone.
+	rule := *s.scarce
+	rule.Instances, s.scarce = plenty, nil
+	return s.Sim.SetCapacity(rule)
 }
 
 // endFaults ends all that goes wrong.
-func (s *soak) endFaults(ctx context.Context) error {
+func (s *soak) endFaults() error {
 	s.losses.next.Store(0)
 	return s.endFault(s.calm)
 }

@@ -78,7 +78,8 @@ type soak struct {
 	// wanted are the replicas of each Deployment.
 	wanted map[string]int32
 	seq    int
-	calm   time.Time // when the fault in force ends
+	calm   time.Time            // when the fault in force ends
+	scarce *simec2.CapacityRule // that is in force
 }
 
 // Run starts a stack, soaks it and stops it. The report holds what was found; the error is
@@ -154,7 +155,7 @@ func (s *soak) run(ctx context.Context) error {
 	if err := s.noise(ctx); err != nil {
 		return err
 	}
-	if err := s.endFaults(ctx); err != nil {
+	if err := s.endFaults(); err != nil {
 		return err
 	}
 	s.say("quiet")
