@@ -18,10 +18,9 @@ import (
 const (
 	// maxSlots bounds the rules that are told to pack as resources.
 	maxSlots = 4
-	// fillTime is about what it takes to fill one node on trial. The search for a cheaper plan
-	// is bounded by a number of fills first, so that equal input gives an equal plan, and by
-	// time on a machine that is slower than this.
-	fillTime = 20 * time.Microsecond
+	// steps is what pack may spend in a microsecond. The search for a cheaper plan is bounded by
+	// steps first, so that equal input gives an equal plan, and by time where they take longer.
+	steps = 750
 )
 
 // problem presents the lots to package pack, and as rooms the nodes that were bought for
@@ -33,7 +32,7 @@ func (v *verifier) problem(earlier []*place) pack.Problem {
 		Fits:         v.classFits,
 		Constraints:  v.Space,
 		Alternatives: v.input.Alternatives,
-		Effort:       int(v.input.Improve / fillTime),
+		Effort:       steps * int(v.input.Improve.Microseconds()),
 		Stop:         func() bool { return time.Now().After(deadline) },
 	}
 	for i, l := range v.lots {

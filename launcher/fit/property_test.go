@@ -87,8 +87,8 @@ func overcommitted(s *scenario, plan *fit.Plan) (wrong []string) {
 // must not matter.
 func stable(seed uint64) fit.Input {
 	r := rand.New(rand.NewPCG(seed, 4))
-	// Three times the usual, so that a busy machine does not cut the search short.
-	in := fit.Input{Alternatives: 6, Improve: 600 * time.Millisecond}
+	// Twice what the search takes, so that a busy machine does not cut it short.
+	in := fit.Input{Alternatives: 6, Improve: 100 * time.Millisecond}
 	for i := range 3 + r.IntN(10) {
 		cpu := []string{"250m", "500m", "1", "1500m", "3"}[r.IntN(5)]
 		memory := []string{"256Mi", "1Gi", "3Gi", "6Gi"}[r.IntN(4)]

@@ -23,7 +23,7 @@ func BenchmarkPack(b *testing.B) {
 	for _, catalogue := range catalogues {
 		for _, scale := range scales {
 			for _, mx := range mixes {
-				for _, effort := range []int{0, 20000} {
+				for _, effort := range []int{0, 200e6} {
 					b.Run(fmt.Sprintf("%s/%dx%d/%s/effort=%d", catalogue.name, scale.pods, scale.shapes, mx.name, effort), func(b *testing.B) {
 						r := rand.New(rand.NewPCG(1, 8))
 						p := synthesize(r, mx, catalogue.types(b, r), scale.pods, scale.shapes, 3, 1)
@@ -40,7 +40,7 @@ func BenchmarkPack(b *testing.B) {
 // themselves among their like.
 func BenchmarkFragmented(b *testing.B) {
 	for _, pods := range []int{1000, 10000, 100000} {
-		for _, effort := range []int{0, 20000} {
+		for _, effort := range []int{0, 200e6} {
 			b.Run(fmt.Sprintf("%d/effort=%d", pods, effort), func(b *testing.B) {
 				r := rand.New(rand.NewPCG(1, 9))
 				p := fragmented(r, syntheticTypes(r), pods)

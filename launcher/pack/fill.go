@@ -31,7 +31,7 @@ type filler struct {
 	left    []int     // by item
 	active  []int     // items with pods left
 	used    []int     // nodes, by bin
-	effort  int       // fillings made
+	effort  int       // spent, see Problem.Effort
 
 	style style
 	guide []float64 // by item: what a pod counts for
@@ -91,7 +91,7 @@ func (f *filler) load(takes []take, st style, guide, reach []float64) {
 // together (the dot-product family of vector packing heuristics, Panigrahy et al. 2011).
 // The result is valid until the next call.
 func (f *filler) fill(b int) (takes []take, worth float64) {
-	f.effort++
+	f.effort += 200 + len(f.ladder) // which is gone through for every filling
 	copy(f.free, f.bins[b].capacity)
 	f.candidates = f.candidates[:0]
 	for _, i := range f.active {
@@ -135,12 +135,12 @@ func (f *filler) choose() (best int, bestShare float64) {
 	}
 	best = -1
 	bestPull := 0.0
-	all := f.candidates
+	all, compared := f.candidates, 0
 	for best < 0 && len(all) > 0 {
 		if f.next >= len(all) {
 			f.next = 0
 		}
-		for end := f.next + mostCompared; f.next < min(end, len(all)); {
+		for end := f.next + mostCompared; f.next < min(end, len(all)); compared++ {
 			i, share := all[f.next], 0.0
 			for r, q := range f.request[i*n : i*n+n][:len(inverse)] {
 				share = max(share, q*inverse[r])
@@ -156,6 +156,7 @@ func (f *filler) choose() (best int, bestShare float64) {
 			f.next++
 		}
 	}
+	f.effort += (n + 2) * compared
 	f.candidates = all
 	return best, bestShare
 }

@@ -46,7 +46,7 @@ func (k *packer) improve(f *filler, plan []batch, worth, reach []float64, gap fl
 		if round%16 == 0 && k.stopped() {
 			break
 		}
-		f.effort++ // rounds that come to nothing count, too
+		f.effort += 1000 // rounds that come to nothing count, too
 		ruined := f.ruin(nodes, r)
 		takes = takes[:0]
 		before, loss := 0.0, 0.0

@@ -20,6 +20,7 @@ const (
 // rungs thins the bins out where there are many sizes of the same.
 func (m *model) rungs() []rung {
 	var rungs []rung
+	differs := m.differing()
 next:
 	for t := range slices.Backward(m.bins) {
 		b := &m.bins[t]
@@ -28,7 +29,7 @@ next:
 			if s.price > widest*b.price {
 				break
 			}
-			if s.column == b.column && s.limit == 0 && outgrows(s, b) {
+			if s.column == b.column && s.limit == 0 && outgrows(s, b, differs) {
 				rungs[i].next, rungs[i].least = append(rungs[i].next, t), b.price
 				continue next
 			}
@@ -39,12 +40,22 @@ next:
 	return rungs
 }
 
-// outgrows tells whether s has about as much more of every resource than b as it costs more,
-// those aside of which all nodes have the same.
-func outgrows(s, b *bin) bool {
+// differing lists the resources of which bins have different amounts.
+func (m *model) differing() []int {
+	var list []int
+	for r := range m.resources {
+		if slices.ContainsFunc(m.bins, func(b bin) bool { return b.capacity[r] != m.bins[0].capacity[r] }) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// outgrows tells whether s has about as much more of the resources than b as it costs more.
+func outgrows(s, b *bin, resources []int) bool {
 	more := s.price * (1 - alikeEnough)
-	for r, c := range b.capacity {
-		if s.capacity[r] != c && float64(s.capacity[r])*b.price < float64(c)*more {
+	for _, r := range resources {
+		if float64(s.capacity[r])*b.price < float64(b.capacity[r])*more {
 			return false
 		}
 	}

@@ -122,7 +122,7 @@ func random(seed uint64) (*Problem, *books) {
 	list = list[:5+r.IntN(100)]
 	shapes := 1 + r.IntN(30)
 	p := synthesize(r, mixes[int(seed)%len(mixes)], list, shapes+r.IntN(600), shapes, 1+r.IntN(3), 1+r.IntN(2))
-	p.Alternatives, p.Effort = 1+r.IntN(20), 300
+	p.Alternatives, p.Effort = 1+r.IntN(20), 3e6
 	for s := range p.Shapes {
 		p.Shapes[s].Free = r.IntN(3) > 0
 		p.Shapes[s].Priority = int32(r.IntN(3))

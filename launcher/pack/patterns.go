@@ -23,19 +23,19 @@ type patterns struct {
 	level   []float64 // of the basic patterns: nodes
 	duals   []float64 // by item: what a pod costs at the margin
 	column  []float64
-	work    int   // multiplications
 	every   []int // bin
 }
 
 const (
-	mostRows    = 120    // of a block: the time that it takes grows with their cube
-	worthwhile  = 1e-3   // gain of a pattern, as part of its price
-	tried       = 20     // patterns, before all are looked at again
-	mostLooks   = 200    // at all patterns, until new ones are looked for
-	workOfFill  = 20_000 // multiplications that take as long as filling a node
-	stepsOfFill = 200    // the same for steps of branch and bound
-	firstSteps  = 20     // of branch and bound, for one filling at first
-	lastSteps   = 20_000
+	mostRows      = 120  // of a block: the time that it takes grows with their cube
+	worthwhile    = 1e-3 // gain of a pattern, as part of its price
+	tried         = 20   // patterns, before all are looked at again
+	mostLooks     = 200  // at all patterns, until new ones are looked for
+	effortOfReach = 500  // that is looked up, by bin
+	effortOfFill  = 500  // of setting branch and bound up, by item that may be on the node
+	effortOfStep  = 60   // of branch and bound
+	firstSteps    = 20   // of branch and bound, for one filling at first
+	lastSteps     = 20_000
 )
 
 // blocks deals the items into blocks of many sizes each, so that all have small items to go with
@@ -124,6 +124,7 @@ func (p *patterns) generate(effort int, stopped func() bool) (best duals) {
 func (p *patterns) extend(worth []float64, part float64, steps, effort int, stopped func() bool) (over float64) {
 	over = 1 + worthwhile
 	reach := p.bounder.reach(p.every, worth, true)
+	p.effort += effortOfReach * len(p.bins)
 	for t, bin := range p.bins {
 		if reach[t] <= part {
 			continue
@@ -132,9 +133,8 @@ func (p *patterns) extend(worth []float64, part float64, steps, effort int, stop
 			over = max(over, reach[t]) // unproven
 			continue
 		}
-		budget := min(effort-p.effort, math.MaxInt32) * stepsOfFill
-		found, most, taken := p.fillWhole(t, worth, bin.price*(part+worthwhile), steps, budget)
-		p.effort += 1 + taken/stepsOfFill
+		found, most, spent := p.fillWhole(t, worth, bin.price*(part+worthwhile), steps, effort-p.effort)
+		p.effort += spent
 		over = max(over, min(reach[t], most/bin.price))
 		for _, takes := range found {
 			if b := (batch{t, takes, 1}); p.gain(b) > worthwhile {
@@ -218,19 +218,18 @@ func (p *patterns) enter(b batch) bool {
 		pivot[c] /= p.column[out]
 	}
 	p.level[out] /= p.column[out]
-	p.work += n + len(p.pool)
+	p.effort += 2*n + len(p.pool)
 	for r, f := range p.column {
 		if r != out && f != 0 {
 			subtract(p.inverse[r*n:r*n+n], pivot, f)
 			p.level[r] = max(0, p.level[r]-f*p.level[out])
-			p.work += n
+			p.effort += n
 		}
 	}
 	for row, i := range p.block {
 		p.duals[i] -= gain * pivot[row]
 	}
 	p.basis[out] = b
-	p.effort, p.work = p.effort+p.work/workOfFill, p.work%workOfFill
 	return true
 }
 

@@ -56,8 +56,8 @@ type Problem struct {
 	Rooms []Room
 	// Alternatives bounds how many instance types a node lists, the chosen one included.
 	Alternatives int
-	// Effort bounds the work spent on better plans than the first, counted in nodes that
-	// are filled on trial; 0 takes the first plan.
+	// Effort bounds the work spent on better plans than the first, in steps of about a
+	// nanosecond; 0 takes the first plan.
 	Effort int
 	// Stop is asked between steps of improvement and ends it when true; nil never does.
 	Stop func() bool

@@ -13,10 +13,10 @@ var scales = []struct {
 	pods, shapes, effort int
 	mean, worst          float64
 }{
-	{20000, 300, 10000, 1.02, 1.08},
-	{1000, 40, 4000, 1.02, 1.05},
-	{1000, 1000, 4000, 1.03, 1.08},
-	{200, 25, 3000, 1.02, 1.08},
+	{20000, 300, 200e6, 1.02, 1.08},
+	{1000, 40, 40e6, 1.02, 1.05},
+	{1000, 1000, 100e6, 1.03, 1.08},
+	{200, 25, 20e6, 1.02, 1.08},
 }
 
 // catalogues are the lists of instance types that are measured on.
@@ -62,7 +62,7 @@ func TestFragmented(t *testing.T) {
 	for _, c := range []struct {
 		pods, effort int
 		worst        float64
-	}{{1000, 0, 1.08}, {1000, 4000, 1.03}, {10000, 0, 1.08}, {10000, 10000, 1.03}} {
+	}{{1000, 0, 1.08}, {1000, 80e6, 1.03}, {10000, 0, 1.08}, {10000, 100e6, 1.03}} {
 		r := rand.New(rand.NewPCG(1, 9))
 		p := fragmented(r, syntheticTypes(r), c.pods)
 		p.Constraints, p.Effort = &books{p: p}, c.effort

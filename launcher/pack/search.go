@@ -8,12 +8,12 @@ const (
 	// corrections bounds how many plans are made with corrected worths in a row, and patience how
 	// many of them may be no better than the best before.
 	corrections, patience = 16, 6
-	// fewCorrections are made before patterns are looked for. One is made even if no effort may
-	// be spent, if the plan costs more than nearEnough times the bound: a plan that follows
-	// the bound alone may be far off.
-	fewCorrections, nearEnough = 2, 1.05
-	// fewRounds is how often all bins should be looked at for patterns, where there are many items.
-	fewRounds = 5
+	// firstPart of the effort may be spent before patterns are looked for. One correction is made even
+	// if no effort may be spent, if the plan costs more than nearEnough times the bound: a plan
+	// that follows the bound alone may be far off.
+	firstPart, nearEnough = 4, 1.05
+	// effortOfBin is what has to be spent on every bin for patterns to be worth it, where there are many items.
+	effortOfBin = 100_000
 	// leastGuide bounds how little a pod counts for, as part of its worth, though LPs may do without.
 	leastGuide = 0.2
 )
@@ -43,7 +43,7 @@ func (k *packer) search(m *model, first bool) []batch {
 		price: infinite, target: m.value(d.worth) * (1 + goodEnough),
 	}
 	s.effort = k.spent
-	if guide := s.correct(s.worth, one(first), fewCorrections); !s.done() {
+	if guide := s.correct(s.worth, one(first), s.Effort/firstPart); !s.done() {
 		if better := s.combine(guide); m.value(better.proven) > m.value(d.proven) {
 			d, s.target = better, max(s.target, m.value(better.worth)*(1+goodEnough))
 		}
@@ -82,11 +82,12 @@ func (m *model) value(worth []float64) float64 {
 // correct makes greedy plans that follow the worths of the bound, or of patterns. Those know little of whole
 // pods, so every next plan follows corrected ones: what ended on badly filled nodes counts
 // for more, and is thereby placed while there is a choice of company (sequential value
-// correction, Belov and Scheithauer 2007). At least so many corrections are made where need be.
-func (s *search) correct(guide []float64, least, most int) []float64 {
+// correction, Belov and Scheithauer 2007). At least so many corrections are made where need be, more
+// until so much effort is spent. It returns the last worths.
+func (s *search) correct(guide []float64, least, effort int) []float64 {
 	guide = slices.Clone(guide)
-	for n, since := 0, 0; n <= most && since < patience; n++ {
-		if n > least && s.done() || n > 0 && s.price <= s.target {
+	for n, since := 0, 0; n <= corrections && since < patience; n++ {
+		if n > least && (s.done() || s.effort > effort) || n > 0 && s.price <= s.target {
 			return guide
 		}
 		reach := s.bounder.potential(guide, n > 0)
@@ -118,16 +119,22 @@ func (s *search) keep(plan []batch, price float64, guide, reach []float64) {
 	}
 }
 
+// nodes counts those of the best plan.
+func (s *search) nodes() (n int) {
+	for _, b := range s.best {
+		n += b.nodes
+	}
+	return n
+}
+
 // combine makes plans of patterns, rounded in several ways, and follows what the pods cost in them.
-// It returns valid worths, which may be better than those known.
+// It returns valid worths, which may be better than those known. Patterns say little about pods all
+// of which differ: they would be used in part only. Then plans go on to follow the guide.
 func (s *search) combine(guide []float64) (valid duals) {
 	blocks := s.bounder.blocks(s.filler, s.best)
-	start, share := s.effort, 0
-	if len(blocks) > 0 {
-		share = (s.Effort - s.effort) / (2 * len(blocks))
-	}
-	if share == 0 || len(blocks) > 1 && share < fewRounds*len(s.bins) {
-		s.correct(guide, 0, corrections)
+	start, share := s.effort, (s.Effort-s.effort)/(2*max(1, len(blocks)))
+	if len(blocks) == 0 || len(blocks) > 1 && (share < effortOfBin*len(s.bins) || s.nodes() < len(s.items)) {
+		s.correct(guide, 0, s.Effort)
 		return valid
 	}
 	guide = slices.Clone(s.worth)
@@ -150,7 +157,7 @@ func (s *search) combine(guide []float64) (valid duals) {
 		plan, price = s.follow(plan, price, rest, guide, reach)
 		s.keep(plan, price, guide, reach)
 	}
-	s.correct(guide, 0, corrections)
+	s.correct(guide, 0, s.Effort)
 	return valid
 }
 

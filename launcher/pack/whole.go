@@ -25,14 +25,14 @@ type whole struct {
 
 // fillWhole looks for fillings of a bin that are worth more than target: for every item, in so
 // many steps, the best of those of which it comes first. It returns, too, what all fillings are
-// worth at most, and the steps taken, of which the budget is for all items together.
-func (m *model) fillWhole(t int, worth []float64, target float64, steps, budget int) (found [][]take, most float64, used int) {
+// worth at most, and the effort spent, of which the budget is for all items together.
+func (m *model) fillWhole(t int, worth []float64, target float64, steps, budget int) (found [][]take, most float64, spent int) {
 	items := slices.DeleteFunc(slices.Clone(m.bins[t].items), func(i int) bool { return worth[i] <= 0 || m.items[i].weightless() })
 	rows := m.rowsOf(t, items)
 	rents := solveKnapsack(rows, gather(worth, items))
 	bound := rows.raise(rents, gather(worth, items))
 	if bound <= target || math.IsInf(bound, 1) {
-		return nil, bound, 0
+		return nil, bound, effortOfFill * len(items)
 	}
 	w := &whole{model: m, worth: worth, order: items, rents: make([]float64, len(m.resources)), free: m.room(t)}
 	for r, mt := range rows.meters {
@@ -48,14 +48,14 @@ func (m *model) fillWhole(t int, worth []float64, target float64, steps, budget 
 	}
 	slices.SortStableFunc(items, func(a, b int) int { return cmp.Compare(rate[b], rate[a]) })
 	w.rate = gather(rate, items)
-	most = target
+	most, spent = target, effortOfFill*len(items)
 	for at := range items {
-		if used >= budget {
-			return found, bound, used
+		if spent >= budget {
+			return found, bound, spent
 		}
 		w.most, w.best, w.steps, w.missed = target, nil, steps, false
 		w.branch(at, at+1, 0)
-		used += steps - w.steps
+		spent += effortOfStep * (steps - w.steps)
 		if w.missed {
 			most = bound
 		}
@@ -63,7 +63,7 @@ func (m *model) fillWhole(t int, worth []float64, target float64, steps, budget 
 			found, most = append(found, w.best), max(most, w.most)
 		}
 	}
-	return found, most, used
+	return found, most, spent
 }
 
 // branch adds pods of the items at and after, one of those before end first, to a node worth so much.
