@@ -20,6 +20,18 @@ type want struct {
 
 // wanted asks the owner of some pods, as the cache shows it.
 func (l *loop) wanted(namespace string, owner *metav1.OwnerReference) want {
+	o := l.ownerOf(namespace, owner)
+	if o == nil {
+		return want{}
+	}
+	w := wantOf(o)
+	w.certain = w.certain && !l.quota(namespace)
+	return w
+}
+
+// ownerOf reads the owner of some pods from the cache; nil if it is not known. It must not
+// be changed.
+func (l *loop) ownerOf(namespace string, owner *metav1.OwnerReference) client.Object {
 	var o client.Object
 	switch owner.Kind {
 	case "ReplicaSet":
@@ -29,15 +41,13 @@ func (l *loop) wanted(namespace string, owner *metav1.OwnerReference) want {
 	case "Job":
 		o = &batchv1.Job{}
 	default:
-		return want{}
+		return nil
 	}
 	key := types.NamespacedName{Namespace: namespace, Name: owner.Name}
 	if l.cfg.Client.Get(l.ctx, key, o, client.UnsafeDisableDeepCopy) != nil || o.GetUID() != owner.UID {
-		return want{}
+		return nil
 	}
-	w := wantOf(o)
-	w.certain = w.certain && !l.quota(namespace)
-	return w
+	return o
 }
 
 // wantOf reads a ReplicaSet, a StatefulSet or a Job.

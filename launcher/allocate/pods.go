@@ -49,7 +49,9 @@ func (l *loop) add(pod *corev1.Pod, now time.Time) {
 		l.sit(e, r)
 		return
 	}
-	l.wait(e, now)
+	if !l.hold(e, now) {
+		l.wait(e, now)
+	}
 }
 
 // enter makes the entry of a pod.
