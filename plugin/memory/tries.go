@@ -172,19 +172,27 @@ func (m *Memory) RoomFreed() {
 	}
 }
 
-// tryAfter calls the lines for which a change may have made room.
+// tryAfter calls the lines for which a change may have made room. Those that are called
+// already need not weigh it.
 func (m *Memory) tryAfter(c change) {
+	if len(m.lines) == 0 {
+		return
+	}
+	due := m.cfg.Clock.Now().Add(c.grace())
 	for _, l := range m.lines {
-		if l.refusal != nil && m.undoes(c, l.refusal) {
+		if l.refusal != nil && l.waitsBeyond(due) && m.undoes(c, l.refusal) {
 			m.call(l, c.grace())
 		}
 	}
 }
 
+// waitsBeyond reports whether nothing is due until after t.
+func (l *line) waitsBeyond(t time.Time) bool { return l.due.IsZero() || t.Before(l.due) }
+
 // call has a pod of the line tried some time from now at the latest.
 func (m *Memory) call(l *line, after time.Duration) {
 	due := m.cfg.Clock.Now().Add(after)
-	if !l.due.IsZero() && !due.Before(l.due) {
+	if !l.waitsBeyond(due) {
 		return
 	}
 	l.due = due
