@@ -10,6 +10,9 @@ import (
 	"github.com/slipway-dev/slipway/plugin/ledger"
 )
 
+// labelPodGroup names the group that a pod is a member of (launcher/api/v1alpha1).
+const labelPodGroup = "slipway.dev/pod-group"
+
 // podOf reads what the ledger needs of a pod. Requests are computed as the scheduler
 // does for a pod without a node (plugins/noderesources/fit.go:321).
 func podOf(pod *v1.Pod) *ledger.Pod {

@@ -64,7 +64,7 @@ func (p *Slipway) remembering(m *memory.Memory, next schedulePod) schedulePod {
 		isNew := p.isNew(info)
 		if isNew {
 			if refusal, ok := m.Recall(info.Pod); ok && p.collect(info.Pod) {
-				m.Wait(info.Pod, refusal)
+				waits(m, info.Pod, refusal)
 				state.Write(collectedKey, collected{})
 				return scheduler.ScheduleResult{}, refusal
 			}
@@ -77,9 +77,15 @@ func (p *Slipway) remembering(m *memory.Memory, next schedulePod) schedulePod {
 			if refusal.Diagnosis.NodeToStatus.Get("").Plugin() == Name {
 				refusal = nil // by PreFilter, which looks at no node
 			}
-			m.Wait(info.Pod, refusal)
+			waits(m, info.Pod, refusal)
 		}
 		return result, err
+	}
+}
+
+func waits(m *memory.Memory, pod *v1.Pod, refusal *framework.FitError) {
+	if mayMove(pod) {
+		m.Wait(pod, refusal)
 	}
 }
 

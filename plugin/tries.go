@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/slipway-dev/slipway/plugin/ledger"
@@ -67,10 +68,16 @@ func (p *Slipway) follow(ref ledger.PodRef) {
 		p.memory.Leave(ref.UID)
 	case !p.memory.Waits(ref.UID):
 		// Handed over by an earlier leader. Why it fits nowhere is found out by a try.
-		if pod := p.teller.waiting(ref); pod != nil {
+		if pod := p.teller.waiting(ref); pod != nil && mayMove(pod) {
 			p.memory.Wait(pod, nil)
 		}
 	}
+}
+
+// mayMove reports whether a pod may leave its place for another. Members of a group have
+// theirs together.
+func mayMove(pod *v1.Pod) bool {
+	return pod.Labels[labelPodGroup] == "" && pod.Spec.SchedulingGroup == nil
 }
 
 // tried notes that an attempt to schedule a pod has failed.

@@ -192,3 +192,24 @@ func TestDisplaced(t *testing.T) {
 		t.Errorf("%d calls to the launcher, want one", again-calls)
 	}
 }
+
+// TestGroupStaysTogether: room that becomes free is not for the members of a group, whose
+// places are reserved together.
+func TestGroupStaysTogether(t *testing.T) {
+	c := startCluster(t)
+	c.join("n0", "2")
+	c.fill("old", "2", "n0")
+	member := st.MakePod().Namespace("ns").Name("member").UID("member").SchedulerName(plugin.SchedulerName).Label("slipway.dev/pod-group", "g").
+		Req(map[v1.ResourceName]string{v1.ResourceCPU: "2"}).Obj()
+	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, member, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.waitForLauncher(1)
+	c.publish("member", slipwayv1.Reservation_PHASE_LAUNCHED, "claim-1", "n1")
+	c.waitForPod("member", "nominated", nominated("n1"))
+	c.holders(1, "2")
+	c.end("old")
+	c.waitForPod("p0", "bound", bound("n0"))
+	c.join("n1", "2")
+	c.waitForPod("member", "bound", bound("n1"))
+}

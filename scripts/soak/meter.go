@@ -16,27 +16,28 @@ const sampleEvery = 2 * time.Second
 type meter struct {
 	daemons *daemons
 
-	mu   sync.Mutex
-	from time.Time // samples count from then on
-	by   map[string]*series
+	mu          sync.Mutex
+	from, until time.Time // samples count in between
+	by          map[string]*series
 }
 
 // series is the memory of one daemon by time.
 type series struct {
 	last    float64 // MiB
 	peak    float64
-	samples []sample
+	samples []sample  // since
+	started time.Time // its process
 }
 
 type sample struct{ minutes, mib float64 }
 
 func newMeter(d *daemons) *meter { return &meter{daemons: d, by: map[string]*series{}} }
 
-// watchFrom says from when on growth is looked for.
-func (m *meter) watchFrom(t time.Time) {
+// watch says in which time growth is looked for.
+func (m *meter) watch(from, until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.from = t
+	m.from, m.until = from, until
 }
 
 func (m *meter) run(ctx context.Context) {
@@ -59,10 +60,9 @@ func (m *meter) read(name string, pid int, started time.Time) {
 	}
 	s.last = float64(usage.Memory) / (1 << 20)
 	s.peak = max(s.peak, s.last)
-	if now := time.Now(); !m.from.IsZero() && now.After(m.from) {
-		if started.After(m.from) {
-			s.samples = nil // it was started again: the line begins anew
-			m.from = started
+	if now := time.Now(); !m.from.IsZero() && now.After(m.from) && now.Before(m.until) {
+		if started.After(s.started) {
+			s.samples, s.started = nil, started // the line begins anew
 		}
 		s.samples = append(s.samples, sample{now.Sub(m.from).Minutes(), s.last})
 	}

@@ -52,7 +52,7 @@ func (s *soak) noise(ctx context.Context) error {
 		sum += a.weight
 	}
 	end, lastKill := s.began.Add(s.cfg.Duration), s.began.Add(time.Duration(float64(s.cfg.Duration)*killUntil))
-	s.meter.watchFrom(lastKill.Add(s.cfg.Duration / 8))
+	s.meter.watch(lastKill.Add(s.cfg.Duration/8), end)
 	nextKill, nextWord := s.began.Add(minKill), time.Now()
 	for now := time.Now(); now.Before(end); now = time.Now() {
 		if now.After(nextKill) && now.Before(lastKill) {

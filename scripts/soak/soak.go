@@ -2,9 +2,8 @@
 // workloads at random while daemons are killed and EC2 fails, then it leaves everything
 // alone and checks that what is there is what should be.
 //
-//	noise    workloads, EC2's faults, nodes lost; in its first half daemons are killed, too,
-//	         each of which has a standby, so that in its second half their memory can be
-//	         watched
+//	noise    workloads, EC2's faults, nodes lost; at first daemons are killed, too, each of
+//	         which has a standby. In the second half their memory is watched
 //	quiet    faults end; all pods that are wanted must run, each claim must have its
 //	         instance, each instance its claim
 //	empty    workloads end; nothing may be left
@@ -59,7 +58,7 @@ const (
 	lookEvery     = time.Second
 	progressEvery = 10 * time.Second
 	// killUntil is the share of the noise in which daemons are killed.
-	killUntil = 0.5
+	killUntil = 0.4
 	// callTimeout bounds a call to the API server.
 	callTimeout = 10 * time.Second
 )
