@@ -128,12 +128,12 @@ func (s *search) nodes() (n int) {
 }
 
 // combine makes plans of patterns, rounded in several ways, and follows what the pods cost in them.
-// It returns valid worths, which may be better than those known. Patterns say little about pods all
-// of which differ: they would be used in part only. Then plans go on to follow the guide.
+// It returns valid worths, which may be better than those known. Patterns say little where pods
+// differ more than there are nodes: they would be used in part only. Then plans follow the guide on.
 func (s *search) combine(guide []float64) (valid duals) {
 	blocks := s.bounder.blocks(s.filler, s.best)
 	start, share := s.effort, (s.Effort-s.effort)/(2*max(1, len(blocks)))
-	if len(blocks) == 0 || len(blocks) > 1 && (share < effortOfBin*len(s.bins) || s.nodes() < len(s.items)) {
+	if len(blocks) == 0 || 2*s.nodes() < len(s.items) || len(blocks) > 1 && share < effortOfBin*len(s.bins) {
 		s.correct(guide, 0, s.Effort)
 		return valid
 	}
