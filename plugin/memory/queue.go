@@ -90,6 +90,15 @@ func (q *Queue) Delete(pod *v1.Pod) {
 	}
 }
 
+// AddUnschedulableIfNotPresent implements queue.SchedulingQueue. The queue gets a copy: the
+// scheduler reads what it gives away once more when it nominates the pod (schedule_one.go:1280),
+// while an update may change it in the queue already.
+func (q *Queue) AddUnschedulableIfNotPresent(logger klog.Logger, pod *framework.QueuedPodInfo, cycle int64) error {
+	queued, info := *pod, *pod.PodInfo
+	queued.PodInfo = &info
+	return q.SchedulingQueue.AddUnschedulableIfNotPresent(logger, &queued, cycle)
+}
+
 // AddNominatedPod implements fwk.PodNominator.
 func (q *Queue) AddNominatedPod(logger klog.Logger, pi fwk.PodInfo, info *fwk.NominatingInfo) {
 	node := pi.GetPod().Status.NominatedNodeName

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1alpha2 "k8s.io/api/scheduling/v1alpha2"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -170,6 +171,53 @@ func TestGroupLaunchFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.onReserved(w.bound("ring", 4))
+}
+
+// TestPodGroup: the cluster has PodGroups, and its scheduler binds their pods together. Where
+// limits leave room for too few nothing is bought.
+func TestPodGroup(t *testing.T) {
+	t.Parallel()
+	w := start(t, withPodGroups)
+	p := pool("ring", never, "m5.large")
+	p.Spec.Limits = corev1.ResourceList{"nodes": resource.MustParse("2")}
+	w.poolReady(p)
+	w.create(inPodGroup(3)...)
+	w.event("Pod", "", "Unlaunchable", "3 pods of PodGroup default/ring must start together, and only 2 have places or can get some")
+	if s := w.look("ring"); len(s.claims)+len(s.instances) > 0 {
+		t.Errorf("there are %s", s)
+	}
+	w.changePool(p, func() { p.Spec.Limits["nodes"] = resource.MustParse("3") })
+	w.settled("ring", 3)
+}
+
+// TestPodGroupUsesRoom: one pod of a PodGroup fits on a node that runs and waits there, in the
+// scheduler, for the two that nodes are bought for.
+func TestPodGroupUsesRoom(t *testing.T) {
+	t.Parallel()
+	w := start(t, withPodGroups)
+	w.poolReady(pool("ring", never, "m5.large"))
+	w.create(deployment("small", 1, "300m"))
+	w.bound("small", 1)
+	w.moment("its node is ready", "ring", func(s scene) bool { return every(1, s.claims, initialized) })
+	w.create(inPodGroup(3)...)
+	w.bound("ring", 3)
+	w.moment("two nodes are bought", "ring", func(s scene) bool { return every(3, s.claims, initialized) })
+	w.boughtOnce("ring")
+}
+
+// withPodGroups has the cluster serve PodGroups and the scheduler bind their pods together.
+func withPodGroups(c *stack.Config) {
+	c.FeatureGates = []string{"GenericWorkload", "GangScheduling"}
+	c.APIs = []string{"scheduling.k8s.io/v1alpha2"}
+}
+
+// inPodGroup are pods that start together, each on a node of its own, and their PodGroup.
+func inPodGroup(pods int32) []client.Object {
+	pg := &schedulingv1alpha2.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "ring"}}
+	pg.Spec.SchedulingPolicy.Gang = &schedulingv1alpha2.GangSchedulingPolicy{MinCount: pods}
+	return []client.Object{pg, deployment("ring", pods, "1200m", func(s *corev1.PodSpec) {
+		s.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: new("ring")}
+	})}
 }
 
 // onDemand restricts a NodePool to on-demand capacity.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -115,13 +116,14 @@ func (s *Stack) startSchedulerAt(ctx context.Context, name, address string) (*de
 		return nil, err
 	}
 	kubeconfig := s.schedulerKubeconfig()
+	// A failed attempt need not wait until the API server has noted it.
+	gates := append([]string{"SchedulerAsyncAPICalls"}, s.cfg.FeatureGates...)
 	return devcluster.StartProcess(ctx, devcluster.ProcessConfig{
 		Name: name, Path: filepath.Join(s.cfg.Bin, "slipway-scheduler"),
 		Args: []string{
 			"--config", s.schedulerConfig(), "--bind-address", "127.0.0.1", "--secure-port", port,
 			"--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
-			// A failed attempt need not wait until the API server has noted it.
-			"--feature-gates", "SchedulerAsyncAPICalls=true",
+			"--feature-gates", strings.Join(gates, "=true,") + "=true",
 		},
 		LogDir: s.Logs(), Ready: devcluster.HTTPReady("https://"+address+"/healthz", nil), StartTimeout: startTimeout,
 	})

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,9 @@ type Config struct {
 	// Launcher changes the launcher's configuration, if set, and Kubelets the kubelets'.
 	Launcher func(*launcherconfig.Config)
 	Kubelets func(*simkubelet.Config)
+	// FeatureGates are turned on in the API server and in the scheduler; APIs are served by
+	// the former beside those that are by default.
+	FeatureGates, APIs []string
 	// Via, if set, is told where the launcher serves and returns where the scheduler is to
 	// look for it instead.
 	Via func(address string) string
@@ -121,7 +125,14 @@ func (s *Stack) Stop() (err error) {
 func (s *Stack) Logs() string { return filepath.Join(s.cfg.Dir, "logs") }
 
 func (s *Stack) startCluster(ctx context.Context) (err error) {
-	s.Cluster, err = devcluster.Start(ctx, devcluster.Config{Dir: s.cfg.Dir, CRDs: []string{s.manifest("crd")}})
+	cluster := devcluster.Config{Dir: s.cfg.Dir, CRDs: []string{s.manifest("crd")}}
+	if gates := s.cfg.FeatureGates; len(gates) > 0 {
+		cluster.APIServerArgs = append(cluster.APIServerArgs, "--feature-gates="+strings.Join(gates, "=true,")+"=true")
+	}
+	for _, api := range s.cfg.APIs {
+		cluster.APIServerArgs = append(cluster.APIServerArgs, "--runtime-config="+api+"=true")
+	}
+	s.Cluster, err = devcluster.Start(ctx, cluster)
 	if err != nil {
 		return err
 	}
