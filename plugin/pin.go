@@ -75,7 +75,7 @@ func (p *Slipway) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 // Filter keeps a pinned pod to its node, and every other pod out of reserved room.
 // PreFilterResult alone would not pin: nodes that are nominated or hinted at are
 // evaluated without it (schedule_one.go:666).
-func (p *Slipway) Filter(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+func (p *Slipway) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	data, err := state.Read(stateKey)
 	if err != nil {
 		return fwk.AsStatus(err)

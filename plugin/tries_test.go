@@ -46,11 +46,11 @@ func (l *looks) total() (n int) {
 	return n
 }
 
-// fill has a pod run on a node.
-func (c *cluster) fill(pod, cpu, node string) {
+// fill has a pod run on node n0.
+func (c *cluster) fill(pod, cpu string) {
 	c.t.Helper()
 	c.create(pod, cpu)
-	c.waitForPod(pod, "bound", bound(node))
+	c.waitForPod(pod, "bound", bound("n0"))
 }
 
 // holders creates pods for which node n1 is being launched.
@@ -93,7 +93,7 @@ func (c *cluster) pod(name string) *v1.Pod {
 func TestFreedRoom(t *testing.T) {
 	c := startCluster(t)
 	c.join("n0", "2")
-	c.fill("old", "2", "n0")
+	c.fill("old", "2")
 	const pods, room = 50, 2
 	names := c.holders(pods, "1")
 	writes, looked := c.writes(), c.looks.total()
@@ -138,8 +138,8 @@ func TestFreedRoom(t *testing.T) {
 func TestFreedRoomIsTooSmall(t *testing.T) {
 	c := startCluster(t)
 	c.join("n0", "2")
-	c.fill("old", "1", "n0")
-	c.fill("stays", "1", "n0")
+	c.fill("old", "1")
+	c.fill("stays", "1")
 	c.holders(1, "2")
 	writes, looked := c.writes(), c.looks.total()
 	_, calls := c.launcher.Pods()
@@ -198,7 +198,7 @@ func TestDisplaced(t *testing.T) {
 func TestGroupStaysTogether(t *testing.T) {
 	c := startCluster(t)
 	c.join("n0", "2")
-	c.fill("old", "2", "n0")
+	c.fill("old", "2")
 	member := st.MakePod().Namespace("ns").Name("member").UID("member").SchedulerName(plugin.SchedulerName).Label("slipway.dev/pod-group", "g").
 		Req(map[v1.ResourceName]string{v1.ResourceCPU: "2"}).Obj()
 	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, member, metav1.CreateOptions{}); err != nil {

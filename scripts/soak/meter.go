@@ -3,6 +3,7 @@ package soak
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,11 +73,11 @@ func (m *meter) read(name string, pid int, started time.Time) {
 func (m *meter) now() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out string
+	all := []string{"MiB:"}
 	for _, name := range sortedKeys(m.by) {
-		out += fmt.Sprintf(" %s %.0f", name, m.by[name].last)
+		all = append(all, fmt.Sprintf("%s %.0f", name, m.by[name].last))
 	}
-	return "MiB:" + out
+	return strings.Join(all, " ")
 }
 
 // slope is the growth in MiB a minute, by least squares; zero of fewer than two samples.

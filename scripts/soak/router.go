@@ -115,8 +115,8 @@ func (r *router) lead(client net.Conn) {
 
 func (r *router) pass(a, b net.Conn) {
 	cut := func() {
-		a.Close() //nolint:errcheck,gosec // the other end sees it
-		b.Close() //nolint:errcheck,gosec // the other end sees it
+		a.Close() //nolint:errcheck // the other end sees it
+		b.Close() //nolint:errcheck // the other end sees it
 	}
 	defer context.AfterFunc(r.ctx, cut)()
 	var wg sync.WaitGroup
