@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -52,6 +53,7 @@ type Engine struct {
 	devicePlugin *devicePlugin // nil where the profile has none
 	informers    informers.SharedInformerFactory
 	namespaces   corelisters.NamespaceLister
+	now          func() time.Time // ends the search for a cheaper plan
 }
 
 // NewEngine builds the scheduler framework of the profile. The context bounds the life
@@ -67,6 +69,7 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 		lister: l, profile: cfg.Profile, filters: sets.New[string](), devices: devices,
 		csiNodes:  &csiNodes{CSINodeLister: nodevolumelimits.NewCSIManager(cfg.Informers.Storage().V1().CSINodes().Lister()).CSINodes()},
 		informers: cfg.Informers, namespaces: cfg.Informers.Core().V1().Namespaces().Lister(),
+		now: time.Now,
 	}
 	registry := plugins.NewInTreeRegistry()
 	newResourcesFit := registry[names.NodeResourcesFit]

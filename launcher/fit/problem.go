@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,13 +26,13 @@ const (
 // earlier ones, too.
 func (v *verifier) problem(earlier []*place) pack.Problem {
 	slots := v.slots()
-	deadline := time.Now().Add(v.input.Improve)
+	deadline := v.engine.now().Add(v.input.Improve)
 	p := pack.Problem{
 		Fits:         v.classFits,
 		Constraints:  v.Space,
 		Alternatives: v.input.Alternatives,
 		Effort:       steps * int(v.input.Improve.Microseconds()),
-		Stop:         func() bool { return time.Now().After(deadline) },
+		Stop:         func() bool { return v.engine.now().After(deadline) },
 	}
 	for i, l := range v.lots {
 		sh := v.shapes[l.shape]
