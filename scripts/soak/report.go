@@ -48,7 +48,7 @@ const (
 	// maxSlope is more than a heap that settles grows by, in MiB a minute, over at least
 	// minWatched.
 	maxSlope   = 3.0
-	minWatched = 2 * time.Minute
+	minWatched = 4 * time.Minute
 )
 
 func newReport(cfg Config) *Report {
