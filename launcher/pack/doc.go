@@ -13,13 +13,12 @@
 // offer the same are one.
 //
 // Bound (bound.go, value.go, relax.go, interior.go, rows.go, knapsack.go). The dual of the
-// assignment LP prices
-// every item and every resource of every bin. The sum of the items' worths is a proven lower
-// bound on the price of any plan, and what a node's pods are worth, divided by its price,
-// is at most 1 and says how much of the money is well spent. Where pods are large, cuts from
-// dual-feasible functions (Fekete and Schepers 2001) account for pods being whole. The LP is
-// solved by an interior-point method (Mehrotra 1992) over the few bins that matter; others join
-// as long as a fractional filling of theirs would be worth more than it costs (column
+// assignment LP prices every item and every resource of every bin. The sum of the items' worths
+// is a proven lower bound on the price of any plan, and what a node's pods are worth, divided by
+// its price, is at most 1 and says how much of the money is well spent. Where pods are large,
+// cuts from dual-feasible functions (Fekete and Schepers 2001) account for pods being whole. The
+// LP is solved by an interior-point method (Mehrotra 1992) over the few bins that matter; others
+// join as long as a fractional filling of theirs would be worth more than it costs (column
 // generation, Gilmore and Gomory 1961). The reported bound does not rest on the solver's
 // precision: worths are cut down until they are valid for every bin (Farley 1990). For most
 // bins that takes no work: what another bin charges for its resources proves them, too.
@@ -32,13 +31,14 @@
 // correction, Belov and Scheithauer 2007).
 //
 // Better plans (patterns.go, whole.go, improve.go), where there is effort to be spent. The
-// configuration LP over fillings with whole pods (Gilmore and Gomory 1961) says how often each is
-// used; rounded, and completed by a greedy plan, that is near to the best there is. Fillings are found by
-// branch and bound, guided by the bound's worths at first (smoothing, Wentges 1997). Where it ends, it
-// has proven that no filling is worth more than its node, and thereby a better bound.
-// Many items are dealt into blocks that are solved on their own; these prove nothing. The cheapest
-// plan is improved on by ruin and recreate (Schrimpf et al. 2000), until it is within a hair of the
-// bound or the effort is spent. Every node is the cheapest that holds its pods.
+// configuration LP over fillings with whole pods (Gilmore and Gomory 1961) says how often each
+// is used; rounded, and completed by a greedy plan, that is near to the best there is, unless
+// pods differ more than there are nodes. Fillings are found by branch and bound, guided by the
+// bound's worths at first (smoothing, Wentges 1997). Where it ends, it has proven that no
+// filling is worth more than its node, and thereby a better bound. Many items are dealt into
+// blocks that are solved on their own; these prove nothing. The cheapest plan is improved on by
+// ruin and recreate (Schrimpf et al. 2000), until it is within a hair of the bound or the effort
+// is spent. Every node is the cheapest that holds its pods.
 //
 // Reality (realize.go, rooms.go). Nodes are opened and their pods added, and Constraints has
 // the last word. What it refuses goes where there is room or is planned for again, with
