@@ -2,6 +2,7 @@ package allocate
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apiserver/pkg/storage/names"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -55,7 +57,34 @@ func (v *view) claims(plan *fit.Plan, toCome map[types.UID]kin) (claims []*v1alp
 		claim, more := v.claim(n, toCome)
 		claims, seats = append(claims, claim), append(seats, more...)
 	}
+	formFleets(claims)
 	return claims, seats
+}
+
+// formFleets has claims that are alike in all that an instance is made of bought together:
+// EC2 allows few calls a second.
+func formFleets(claims []*v1alpha1.NodeClaim) {
+	alike := map[string][]*v1alpha1.NodeClaim{}
+	for _, claim := range claims {
+		spec := claim.Spec
+		spec.Pods, spec.ExpectedPods, spec.Requests = nil, 0, nil
+		key, err := json.Marshal(spec)
+		if err != nil {
+			continue // it is bought alone
+		}
+		alike[string(key)] = append(alike[string(key)], claim)
+	}
+	for _, all := range alike {
+		for fleet := range slices.Chunk(all, v1alpha1.MaxFleet) {
+			if len(fleet) < 2 {
+				continue
+			}
+			id := uuid.NewUUID()
+			for _, claim := range fleet {
+				claim.Spec.Fleet = &v1alpha1.Fleet{ID: id, Size: int32(len(fleet))} //nolint:gosec // G115: at most MaxFleet
+			}
+		}
+	}
 }
 
 // summary counts a plan's nodes by their type, for people.

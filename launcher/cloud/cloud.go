@@ -8,6 +8,8 @@ import (
 	"errors"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/offering"
 )
@@ -57,6 +59,16 @@ type Provider interface {
 	// offerings had no capacity; those are in Instance.Unavailable.
 	Launch(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) (Instance, error)
 
+	// LaunchFleet buys an instance for each of the claims, which are of one fleet
+	// (NodeClaimSpec.Fleet), with one call, and returns what it got, at most one a claim. It is
+	// idempotent by the fleet: called again, for fewer claims or by another process, it
+	// returns those that were bought before and are not taken, and buys nothing unless
+	// nothing was. Where that is why there are too few, the error is nil, and the
+	// other claims are to be launched alone. Else the error says why; one that wraps
+	// ErrCapacity, ErrDenied or ErrInvalid means that nothing was bought for the other
+	// claims and nothing will be.
+	LaunchFleet(ctx context.Context, claims []*v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass, taken sets.Set[string]) ([]Instance, error)
+
 	// Get reads one instance by id; ErrNotFound when it is gone or terminated.
 	Get(ctx context.Context, id string) (Instance, error)
 
@@ -80,8 +92,10 @@ type Instance struct {
 	ImageID       string
 	ClaimName     string // from its tags; empty when it carries none
 	ClaimUID      string
-	LaunchTime    time.Time
-	Terminating   bool // shutting down
+	// FleetID is that of the claims it was bought for, where it was bought for one of several.
+	FleetID     string
+	LaunchTime  time.Time
+	Terminating bool // shutting down
 	// Unavailable lists offerings that had no capacity when this one was bought.
 	Unavailable []offering.Key
 }

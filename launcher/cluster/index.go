@@ -20,6 +20,8 @@ const (
 	fieldPodGroup        = "metadata.podGroup"
 	fieldNodeProviderID  = "spec.providerID"
 	fieldClaimProviderID = "status.providerID"
+	// FieldClaimFleet is one of the API server's, too.
+	FieldClaimFleet = "spec.fleet.id"
 )
 
 // Index registers the field indexes that this package's readers rely on. Call it
@@ -34,6 +36,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		{&corev1.Pod{}, fieldPodOwner, ownerUID},
 		{&corev1.Pod{}, fieldPodGroup, func(o client.Object) string { return GroupOf(o.(*corev1.Pod)) }},
 		{&corev1.Node{}, fieldNodeProviderID, func(o client.Object) string { return o.(*corev1.Node).Spec.ProviderID }},
+		{&v1alpha1.NodeClaim{}, FieldClaimFleet, fleetOf},
 		{&v1alpha1.NodeClaim{}, fieldClaimProviderID, func(o client.Object) string { return o.(*v1alpha1.NodeClaim).Status.ProviderID }},
 	} {
 		extract := func(o client.Object) []string {
@@ -47,6 +50,13 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		}
 	}
 	return nil
+}
+
+func fleetOf(o client.Object) string {
+	if fleet := o.(*v1alpha1.NodeClaim).Spec.Fleet; fleet != nil {
+		return string(fleet.ID)
+	}
+	return ""
 }
 
 func ownerUID(o client.Object) string {

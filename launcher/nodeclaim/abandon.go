@@ -25,9 +25,19 @@ func (l *launcher) abandon(ctx context.Context, claim *v1alpha1.NodeClaim) (reco
 	if nothingBought(claim) {
 		return reconcile.Result{}, l.end(ctx, claim)
 	}
-	instance, found, err := l.find(ctx, claim.UID)
+	var instance cloud.Instance
+	var found, busy bool
+	var err error
+	if claim.Spec.Fleet != nil {
+		instance, found, busy, err = l.findInFleet(ctx, claim)
+	} else {
+		instance, found, err = l.find(ctx, claim.UID)
+	}
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("nodeclaim %s: look for its instance: %w", claim.Name, err)
+	}
+	if busy {
+		return reconcile.Result{RequeueAfter: fleetWindow}, nil
 	}
 	if found {
 		l.outcomes.put(claim, outcome{instance: instance})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -32,6 +34,8 @@ type fakeCloud struct {
 	unavailable []offering.Key // in answers to launches
 	hidden      bool           // reads lag: they know of no instance
 	lingers     bool           // instances that end keep shutting down
+	room        *int           // how many instances a fleet gets, if not all
+	fleets      sets.Set[string]
 }
 
 func (f *fakeCloud) add(in cloud.Instance) {
@@ -99,16 +103,63 @@ func (f *fakeCloud) Launch(_ context.Context, claim *v1alpha1.NodeClaim, _ *v1al
 	if beforeBuy != nil {
 		return cloud.Instance{}, beforeBuy
 	}
-	id := "i-" + claim.Name
-	o := claim.Spec.Cheapest()
-	in := cloud.Instance{
-		ID: id, ProviderID: "aws:///" + o.Zone + "/" + id, NodeName: "node-" + claim.Name,
-		Type: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ImageID: "ami-1",
-		ClaimName: claim.Name, ClaimUID: string(claim.UID), LaunchTime: f.clock.Now(),
-	}
+	in := f.buy("i-"+claim.Name, claim)
+	in.ClaimName, in.ClaimUID = claim.Name, string(claim.UID)
 	f.add(in)
 	in.Unavailable = unavailable
 	return in, afterBuy
+}
+
+// buy makes an instance for a claim.
+func (f *fakeCloud) buy(id string, claim *v1alpha1.NodeClaim) cloud.Instance {
+	o := claim.Spec.Cheapest()
+	return cloud.Instance{
+		ID: id, ProviderID: "aws:///" + o.Zone + "/" + id, NodeName: "node-" + claim.Name,
+		Type: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ImageID: "ami-1", LaunchTime: f.clock.Now(),
+	}
+}
+
+// LaunchFleet buys once a fleet, at most as many as the cloud has room for.
+func (f *fakeCloud) LaunchFleet(_ context.Context, claims []*v1alpha1.NodeClaim, _ *v1alpha1.EC2NodeClass, taken sets.Set[string]) ([]cloud.Instance, error) {
+	f.called("LaunchFleet")
+	f.mu.Lock()
+	during, beforeBuy, afterBuy := f.during, f.beforeBuy, f.afterBuy
+	fleet := string(claims[0].Spec.Fleet.ID)
+	f.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	if beforeBuy != nil {
+		return nil, beforeBuy
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var err error
+	if !f.fleets.Has(fleet) {
+		if f.fleets == nil {
+			f.fleets, f.instances = sets.New[string](), map[string]cloud.Instance{}
+		}
+		f.fleets.Insert(fleet)
+		for n, claim := range claims {
+			if f.room != nil && n >= *f.room {
+				err = fmt.Errorf("launch fleet: %w", cloud.ErrCapacity)
+				break
+			}
+			in := f.buy(fmt.Sprintf("i-%d", n), claim)
+			in.FleetID = fleet
+			f.instances[in.ID] = in
+		}
+	}
+	if afterBuy != nil {
+		return nil, afterBuy
+	}
+	var got []cloud.Instance
+	for _, id := range slices.Sorted(maps.Keys(f.instances)) {
+		if in := f.instances[id]; in.FleetID == fleet && !taken.Has(id) {
+			got = append(got, in)
+		}
+	}
+	return got[:min(len(got), len(claims))], err
 }
 
 func (f *fakeCloud) Get(_ context.Context, id string) (cloud.Instance, error) {

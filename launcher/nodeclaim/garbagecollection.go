@@ -1,6 +1,7 @@
 package nodeclaim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -100,16 +102,23 @@ func (g *collector) collect(ctx context.Context) error {
 	)
 }
 
-// collectInstances terminates instances that were bought under a claim that is gone.
+// collectInstances terminates instances that were bought under a claim that is gone, or
+// for a fleet none of whose claims has them or may still get them.
 func (g *collector) collectInstances(ctx context.Context, instances []cloud.Instance, claims []v1alpha1.NodeClaim) error {
-	alive := make(map[string]bool, len(claims))
+	needed := sets.New[string]()
 	for i := range claims {
-		alive[string(claims[i].UID)] = true
+		c := &claims[i]
+		needed.Insert(string(c.UID), c.Status.InstanceID)
+		if c.Spec.Fleet != nil && c.Status.InstanceID == "" {
+			needed.Insert(string(c.Spec.Fleet.ID))
+		}
 	}
+	needed.Delete("") // of claims without an instance
 	var errs []error
 	for _, in := range instances {
-		// What carries no claim's tag was not bought by a launcher, whatever else its tags say.
-		if in.ClaimUID == "" || alive[in.ClaimUID] || in.Terminating || g.clock.Since(in.LaunchTime) < g.orphanAge {
+		// What carries neither tag was not bought by a launcher, whatever else its tags say.
+		bought := in.ClaimUID != "" || in.FleetID != ""
+		if !bought || needed.HasAny(in.ID, in.ClaimUID, in.FleetID) || in.Terminating || g.clock.Since(in.LaunchTime) < g.orphanAge {
 			continue
 		}
 		err := g.provider.Terminate(ctx, in.ID)
@@ -117,7 +126,7 @@ func (g *collector) collectInstances(ctx context.Context, instances []cloud.Inst
 			continue
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("terminate instance %s of vanished nodeclaim %s: %w", in.ID, in.ClaimName, err))
+			errs = append(errs, fmt.Errorf("terminate instance %s of vanished nodeclaim %s: %w", in.ID, cmp.Or(in.ClaimName, in.FleetID), err))
 			continue
 		}
 		log.FromContext(ctx).Info("collected instance without a claim", "instance", in.ID, "nodeclaim", in.ClaimName,

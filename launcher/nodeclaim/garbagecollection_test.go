@@ -8,13 +8,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cloud"
 )
 
 func TestCollectInstances(t *testing.T) {
-	w := newWorld(t, newClaim(nil))
+	fleet := func(id types.UID) *v1alpha1.Fleet { return &v1alpha1.Fleet{ID: id, Size: 2} }
+	w := newWorld(t, newClaim(nil),
+		newClaim(func(c *v1alpha1.NodeClaim) { c.Name, c.UID, c.Spec.Fleet = "b", "uid-b", fleet("fleet-1") }),
+		newClaim(func(c *v1alpha1.NodeClaim) {
+			c.Name, c.UID, c.Spec.Fleet, c.Status.InstanceID = "c", "uid-c", fleet("fleet-2"), "i-fleet-has"
+		}))
 	old := w.clock.Now().Add(-time.Hour)
 	for _, in := range []cloud.Instance{
 		{ID: "i-kept", ClaimUID: "uid-a", LaunchTime: old},
@@ -22,13 +28,17 @@ func TestCollectInstances(t *testing.T) {
 		{ID: "i-same-name", ClaimName: "a", ClaimUID: "uid-of-an-earlier-a", LaunchTime: old},
 		{ID: "i-young", ClaimUID: "uid-gone-too", LaunchTime: w.clock.Now().Add(-30 * time.Second)},
 		{ID: "i-untagged", LaunchTime: old},
+		{ID: "i-fleet-waits", FleetID: "fleet-1", LaunchTime: old},
+		{ID: "i-fleet-has", FleetID: "fleet-2", LaunchTime: old},
+		{ID: "i-fleet-spare", FleetID: "fleet-2", LaunchTime: old},
+		{ID: "i-fleet-gone", FleetID: "fleet-3", LaunchTime: old},
 	} {
 		w.cloud.add(in)
 	}
 	if err := w.collect.collect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"i-kept", "i-untagged", "i-young"}, w.cloud.ids()); diff != "" {
+	if diff := cmp.Diff([]string{"i-fleet-has", "i-fleet-waits", "i-kept", "i-untagged", "i-young"}, w.cloud.ids()); diff != "" {
 		t.Errorf("instances left (-want +got):\n%s", diff)
 	}
 }

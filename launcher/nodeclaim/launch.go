@@ -36,7 +36,8 @@ type launcher struct {
 	settle   time.Duration
 
 	outcomes outcomes
-	backoff  workqueue.TypedRateLimiter[string] // by claim name
+	fleets   fleets
+	backoff  workqueue.TypedRateLimiter[string] // by the name of a claim or the ID of a fleet
 }
 
 func newLauncher(s store, cfg Config, m *metrics) *launcher {
@@ -102,6 +103,11 @@ func (l *launcher) launch(ctx context.Context, claim *v1alpha1.NodeClaim, left t
 	if missing != nil { // its watch wakes us
 		return reconcile.Result{RequeueAfter: left}, l.notLaunched(ctx, claim, missing.reason, missing.message)
 	}
+	if claim.Spec.Fleet != nil {
+		if f := l.fleets.of(claim, l.clock.Now()); !f.spent.Load() {
+			return l.launchTogether(ctx, f, claim, class, left)
+		}
+	}
 	instance, err := l.provider.Launch(ctx, claim, class)
 	if err != nil {
 		return l.failed(ctx, claim, left, err)
@@ -137,24 +143,36 @@ func (l *launcher) class(ctx context.Context, claim *v1alpha1.NodeClaim) (*v1alp
 // failed acts on a launch that did not succeed: ends the claim when it cannot
 // succeed, else tries again later.
 func (l *launcher) failed(ctx context.Context, claim *v1alpha1.NodeClaim, left time.Duration, err error) (reconcile.Result, error) {
+	if out, final := l.verdict(claim, err); final {
+		return reconcile.Result{}, l.reject(ctx, claim, out.reason, out.message)
+	}
+	wait := min(l.backoff.When(claim.Name), left)
+	log.FromContext(ctx).Info("launch failed, will retry", "reason", passing(err), "in", wait.String(), "err", err.Error())
+	return reconcile.Result{RequeueAfter: wait}, l.notLaunched(ctx, claim, passing(err), err.Error())
+}
+
+// verdict tells whether the error of a launch is the last word, and in that case how the
+// claim ends. What the cloud has no capacity for is marked.
+func (l *launcher) verdict(claim *v1alpha1.NodeClaim, err error) (out outcome, final bool) {
 	switch {
 	case errors.Is(err, cloud.ErrCapacity):
 		refused := refusedOfferings(claim, err)
 		l.catalog.MarkUnavailable(refused...)
-		message := "no capacity for " + describe(refused)
-		return reconcile.Result{}, l.reject(ctx, claim, reasonInsufficientCapacity, message)
+		return outcome{reason: reasonInsufficientCapacity, message: "no capacity for " + describe(refused)}, true
 	case errors.Is(err, cloud.ErrInvalid):
-		return reconcile.Result{}, l.reject(ctx, claim, reasonInvalidRequest, err.Error())
+		return outcome{reason: reasonInvalidRequest, message: err.Error()}, true
 	case errors.Is(err, cloud.ErrDenied):
-		return reconcile.Result{}, l.reject(ctx, claim, reasonAccessDenied, err.Error())
+		return outcome{reason: reasonAccessDenied, message: err.Error()}, true
 	}
-	reason := reasonLaunchFailing
+	return outcome{}, false
+}
+
+// passing is the reason of an error that may pass.
+func passing(err error) string {
 	if errors.Is(err, cloud.ErrThrottled) {
-		reason = reasonThrottled
+		return reasonThrottled
 	}
-	wait := min(l.backoff.When(claim.Name), left)
-	log.FromContext(ctx).Info("launch failed, will retry", "reason", reason, "in", wait.String(), "err", err.Error())
-	return reconcile.Result{RequeueAfter: wait}, l.notLaunched(ctx, claim, reason, err.Error())
+	return reasonLaunchFailing
 }
 
 // refusedOfferings are those the cloud had none of: as it said, else all that the

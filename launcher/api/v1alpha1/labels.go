@@ -52,4 +52,7 @@ const (
 	TagNodePool  = Group + "/nodepool"  // name of the NodePool
 	TagNodeClaim = Group + "/nodeclaim" // name of the NodeClaim
 	TagClaimUID  = Group + "/nodeclaim-uid"
+	// TagFleet is on instances that were bought with one call for several claims, in place of
+	// the claim's tags: which claim has which stands in the claims' status.
+	TagFleet = Group + "/fleet"
 )

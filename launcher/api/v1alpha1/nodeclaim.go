@@ -14,6 +14,7 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=slipway,shortName=nc
 // +kubebuilder:selectablefield:JSONPath=`.spec.nodePool`
+// +kubebuilder:selectablefield:JSONPath=`.spec.fleet.id`
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.status.instanceType`
 // +kubebuilder:printcolumn:name="Zone",type=string,JSONPath=`.status.zone`
 // +kubebuilder:printcolumn:name="Capacity",type=string,JSONPath=`.status.capacityType`
@@ -84,6 +85,27 @@ type NodeClaimSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=50
 	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
+	// Fleet is what the claim is bought with; without it the claim is bought alone.
+	Fleet *Fleet `json:"fleet,omitempty"`
+}
+
+// MaxFleet is how many claims a fleet may have: EC2 launches as many instances with a call.
+const MaxFleet = 1000
+
+// Fleet is a number of claims that are alike in all that an instance is made of, and are
+// bought with one call.
+type Fleet struct {
+	// ID is the same on all claims of the fleet.
+	//
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	ID types.UID `json:"id"`
+	// Size is how many claims were planned.
+	//
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=1000
+	Size int32 `json:"size"`
 }
 
 // ReservedPod is one reservation.

@@ -8,12 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -32,8 +34,8 @@ type Harness struct {
 	Offerings [2]v1alpha1.AcceptedOffering
 	// UnknownID looks like an instance's id and is none.
 	UnknownID string
-	// Exhaust leaves exactly these offerings without capacity.
-	Exhaust func(...offering.Key)
+	// Leave leaves each of these offerings room for so many instances.
+	Leave func(instances int, of ...offering.Key)
 	// Break makes launches fail in a way until Mend.
 	Break func(Failure)
 	Mend  func()
@@ -83,6 +85,37 @@ func claim(name string, offerings ...v1alpha1.AcceptedOffering) *v1alpha1.NodeCl
 			Taints:    []corev1.Taint{{Key: "dedicated", Value: "blue", Effect: corev1.TaintEffectNoSchedule}},
 		},
 	}
+}
+
+// fleet returns n new claims of one fleet for the offerings.
+func fleet(n int, offerings ...v1alpha1.AcceptedOffering) []*v1alpha1.NodeClaim {
+	of := &v1alpha1.Fleet{ID: uuid.NewUUID(), Size: int32(n)} //nolint:gosec // G115: small
+	var claims []*v1alpha1.NodeClaim
+	for i := range n {
+		c := claim(fmt.Sprintf("of-fleet-%d", i), offerings...)
+		c.Spec.Fleet = of
+		claims = append(claims, c)
+	}
+	return claims
+}
+
+func mustLaunchFleet(t *testing.T, p cloud.Provider, claims []*v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass, taken ...string) []cloud.Instance {
+	t.Helper()
+	got, err := p.LaunchFleet(t.Context(), claims, class, sets.New(taken...))
+	if err != nil {
+		t.Fatalf("LaunchFleet of %d: %v", len(claims), err)
+	}
+	return got
+}
+
+// ids are sorted.
+func ids(instances []cloud.Instance) []string {
+	var all []string
+	for _, i := range instances {
+		all = append(all, i.ID)
+	}
+	slices.Sort(all)
+	return all
 }
 
 func keyOf(o v1alpha1.AcceptedOffering) offering.Key {

@@ -32,6 +32,12 @@ func Run(t *testing.T, setup func(*testing.T) Harness) {
 		{"a claim is launched once across a restart with an edited class", launchedOnceWithOtherClass},
 		{"a claim is launched once when the answer is lost", launchedOnceThoughAnswerLost},
 		{"a claim is launched once, found late", oldClaimIsFound},
+		{"a fleet is launched with one call", fleetLaunched},
+		{"a fleet is launched once", fleetLaunchedOnce},
+		{"a fleet is launched once when the answer is lost", fleetAnswerLost},
+		{"a fleet is launched once, found late", oldFleetIsFound},
+		{"a fleet gets what there is", fleetGetsFewer},
+		{"a fleet that gets nothing names the offerings", fleetGetsNothing},
 		{"no capacity names the offerings", capacityErrorNamesOfferings},
 		{"no capacity at the first uses the second", secondOfferingIsUsed},
 		{"unknown instances are not found", unknownNotFound},
@@ -226,7 +232,7 @@ func oldClaimIsFound(t *testing.T, h Harness) {
 }
 
 func capacityErrorNamesOfferings(t *testing.T, h Harness) {
-	h.Exhaust(keyOf(h.Offerings[0]), keyOf(h.Offerings[1]))
+	h.Leave(0, keyOf(h.Offerings[0]), keyOf(h.Offerings[1]))
 	_, err := h.Provider.Launch(t.Context(), claim("one", h.Offerings[:]...), nil)
 	wantOne(t, err, cloud.ErrCapacity)
 	var capacity *cloud.CapacityError
@@ -244,7 +250,7 @@ func capacityErrorNamesOfferings(t *testing.T, h Harness) {
 }
 
 func secondOfferingIsUsed(t *testing.T, h Harness) {
-	h.Exhaust(keyOf(h.Offerings[0]))
+	h.Leave(0, keyOf(h.Offerings[0]))
 	i := mustLaunch(t, h.Provider, claim("one", h.Offerings[:]...), nil)
 	if got := offeringOf(i); got != keyOf(h.Offerings[1]) {
 		t.Errorf("launched %v, want the one left: %v", got, keyOf(h.Offerings[1]))

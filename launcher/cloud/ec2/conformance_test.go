@@ -102,10 +102,10 @@ func harness(t *testing.T, capacityType string) cloudtest.Harness {
 			accepted("m5.large", "us-east-1b", capacityType, "0.096"),
 		},
 		UnknownID: "i-0123456789abcdef0",
-		Exhaust: func(keys ...offering.Key) {
+		Leave: func(instances int, keys ...offering.Key) {
 			var rules []simec2.CapacityRule
 			for _, k := range keys {
-				rules = append(rules, simec2.CapacityRule{InstanceType: k.InstanceType, Zone: k.Zone, CapacityType: k.CapacityType})
+				rules = append(rules, simec2.CapacityRule{InstanceType: k.InstanceType, Zone: k.Zone, CapacityType: k.CapacityType, Instances: instances})
 			}
 			must(t, s.SetCapacity(rules...))
 		},

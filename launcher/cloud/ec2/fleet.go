@@ -147,30 +147,32 @@ func roomiest(subnets []subnet, zone string) (id string, ok bool) {
 
 // fleetResult is what came of a CreateFleet call that EC2 answered.
 type fleetResult struct {
-	instanceID, instanceType, zone string
+	instances []fleetInstance // by id
 	// unavailable are the pools that had no capacity.
 	unavailable []offering.Key
 	subnetFull  bool
-	// err says why there is no instance; nil when there is one, or when EC2 gave no reason.
+	// err says why there are fewer instances than asked for, or others than the cheapest.
 	err error
 }
+
+type fleetInstance struct{ id, typeName, zone string }
 
 // read makes sense of EC2's answer.
 func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
 	var r fleetResult
 	for _, i := range out.Instances {
-		if len(i.InstanceIds) == 0 {
-			continue
+		zone := aws.ToString(i.AvailabilityZone)
+		if zone == "" {
+			zone = f.zoneOf[aws.ToString(i.SubnetId)]
 		}
-		r.instanceID, r.instanceType = i.InstanceIds[0], string(i.InstanceType)
-		r.zone = aws.ToString(i.AvailabilityZone)
-		if r.zone == "" {
-			r.zone = f.zoneOf[aws.ToString(i.SubnetId)]
+		if o := overridesOf(i.LaunchTemplateAndOverrides); o != nil && zone == "" {
+			zone = f.zone(o)
 		}
-		if o := overridesOf(i.LaunchTemplateAndOverrides); o != nil && r.zone == "" {
-			r.zone = f.zone(o)
+		for _, id := range i.InstanceIds {
+			r.instances = append(r.instances, fleetInstance{id, string(i.InstanceType), zone})
 		}
 	}
+	slices.SortFunc(r.instances, func(a, b fleetInstance) int { return strings.Compare(a.id, b.id) })
 	other := map[error][]error{}
 	var lacking []error
 	for _, e := range out.Errors {
@@ -191,9 +193,7 @@ func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
 	r.unavailable = sortedUnique(r.unavailable, func(k offering.Key) string {
 		return k.InstanceType + " " + k.Zone + " " + k.CapacityType + " " + k.ReservationID
 	})
-	if r.instanceID == "" {
-		r.err = worst(lacking, r.unavailable, other)
-	}
+	r.err = worst(lacking, r.unavailable, other)
 	return r
 }
 

@@ -142,7 +142,7 @@ func TestReadFleetAnswer(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		out         ec2.CreateFleetOutput
-		id, zone    string
+		instances   []fleetInstance
 		unavailable []offering.Key
 		subnetFull  bool
 		kind        error
@@ -153,7 +153,15 @@ func TestReadFleetAnswer(t *testing.T) {
 				Instances: []types.CreateFleetInstance{{InstanceIds: []string{"i-1"}, InstanceType: "m5.large", SubnetId: aws.String("subnet-b")}},
 				Errors:    []types.CreateFleetError{failure("InsufficientInstanceCapacity", "m6g.large", "subnet-a2", "")},
 			},
-			id: "i-1", zone: "b", unavailable: []offering.Key{key("m6g.large", "a")},
+			instances: []fleetInstance{{"i-1", "m5.large", "b"}}, unavailable: []offering.Key{key("m6g.large", "a")}, kind: cloud.ErrCapacity,
+		},
+		{
+			name: "instances from several pools",
+			out: ec2.CreateFleetOutput{Instances: []types.CreateFleetInstance{
+				{InstanceIds: []string{"i-3", "i-1"}, InstanceType: "m5.large", SubnetId: aws.String("subnet-b")},
+				{InstanceIds: []string{"i-2"}, InstanceType: "m6g.large", AvailabilityZone: aws.String("a")},
+			}},
+			instances: []fleetInstance{{"i-1", "m5.large", "b"}, {"i-2", "m6g.large", "a"}, {"i-3", "m5.large", "b"}},
 		},
 		{
 			name: "exactly the pools that failed",
@@ -193,8 +201,8 @@ func TestReadFleetAnswer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := f.read(&tt.out)
-			if r.instanceID != tt.id || r.zone != tt.zone || r.subnetFull != tt.subnetFull {
-				t.Errorf("got %+v", r)
+			if diff := cmp.Diff(tt.instances, r.instances, cmp.AllowUnexported(fleetInstance{})); diff != "" || r.subnetFull != tt.subnetFull {
+				t.Errorf("subnet full: %v, instances (-want +got):\n%s", r.subnetFull, diff)
 			}
 			if diff := cmp.Diff(tt.unavailable, r.unavailable); diff != "" {
 				t.Errorf("unavailable (-want +got):\n%s", diff)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	k8stypes "k8s.io/apimachinery/pkg/types"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cloud"
@@ -57,6 +60,23 @@ func (p *Provider) Terminate(ctx context.Context, id string) error {
 		}
 	}
 	return nil
+}
+
+// findByFleet finds the instances bought under a fleet's ID that still run, by id, and tells
+// whether any was bought at all.
+func (p *Provider) findByFleet(ctx context.Context, id k8stypes.UID) (running []cloud.Instance, bought bool, err error) {
+	found, err := p.describe(ctx,
+		filter("tag:"+v1alpha1.TagCluster, p.cfg.Cluster.Name),
+		filter("tag:"+v1alpha1.TagFleet, string(id)))
+	for _, i := range found {
+		switch stateOf(i) {
+		case types.InstanceStateNameShuttingDown, types.InstanceStateNameTerminated:
+		default:
+			running = append(running, instanceOf(i))
+		}
+	}
+	slices.SortFunc(running, func(a, b cloud.Instance) int { return strings.Compare(a.ID, b.ID) })
+	return running, len(found) > 0, err
 }
 
 // errEnded: the claim had its instance, which is gone. It can have no other.
@@ -131,6 +151,7 @@ func instanceOf(i types.Instance) cloud.Instance {
 		ImageID:       aws.ToString(i.ImageId),
 		ClaimName:     tagOf(i.Tags, v1alpha1.TagNodeClaim),
 		ClaimUID:      tagOf(i.Tags, v1alpha1.TagClaimUID),
+		FleetID:       tagOf(i.Tags, v1alpha1.TagFleet),
 		LaunchTime:    aws.ToTime(i.LaunchTime),
 		Terminating:   stateOf(i) == types.InstanceStateNameShuttingDown,
 	}

@@ -39,11 +39,8 @@ func (p *Provider) Launch(ctx context.Context, claim *v1alpha1.NodeClaim, class 
 }
 
 func (p *Provider) launch(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) (cloud.Instance, error) {
-	if p.cfg.ReadOnly {
-		return cloud.Instance{}, fmt.Errorf("%w: this provider only reads", cloud.ErrInvalid)
-	}
-	if claim.UID == "" || len(claim.Spec.Offerings) == 0 {
-		return cloud.Instance{}, fmt.Errorf("%w: a claim needs a UID and offerings", cloud.ErrInvalid)
+	if err := p.mayBuy(claim); err != nil {
+		return cloud.Instance{}, err
 	}
 	// Tokens are not remembered for ever. An old claim's instance, if it has one, is in sight.
 	if p.cfg.Clock.Since(claim.CreationTimestamp.Time) > freshClaim {
@@ -52,61 +49,97 @@ func (p *Provider) launch(ctx context.Context, claim *v1alpha1.NodeClaim, class 
 			return instance, err
 		}
 	}
+	f, result, err := p.buy(ctx, claim, class, purchase{count: 1, token: string(claim.UID), tags: p.claimTags(claim, specOf(class))})
+	switch {
+	case errors.Is(err, errSpent):
+		return p.adopt(ctx, claim)
+	case err != nil:
+		return cloud.Instance{}, err
+	case len(result.instances) > 0:
+		instance := p.bought(f, result.instances[0])
+		instance.ClaimName, instance.ClaimUID, instance.Unavailable = claim.Name, string(claim.UID), result.unavailable
+		return instance, nil
+	default:
+		return cloud.Instance{}, result.err
+	}
+}
+
+// mayBuy refuses what no call could buy.
+func (p *Provider) mayBuy(claim *v1alpha1.NodeClaim) error {
+	if p.cfg.ReadOnly {
+		return fmt.Errorf("%w: this provider only reads", cloud.ErrInvalid)
+	}
+	if claim.UID == "" || len(claim.Spec.Offerings) == 0 {
+		return fmt.Errorf("%w: a claim needs a UID and offerings", cloud.ErrInvalid)
+	}
+	return nil
+}
+
+// purchase is what a call of CreateFleet buys: so many instances for one claim, or for
+// others that are like it.
+type purchase struct {
+	count int
+	token string
+	tags  map[string]string
+}
+
+// errSpent says that the client token was used before, and what was bought with it must be
+// looked for: the parameters were others, or the answer is empty.
+var errSpent = errors.New("the client token was used before")
+
+// buy makes one call, and marks what the class resolved to as out of date where it shows.
+func (p *Provider) buy(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass, order purchase) (fleet, fleetResult, error) {
 	r, err := p.usable(ctx, class, launchMaxAge)
 	if err != nil {
-		return cloud.Instance{}, err
+		return fleet{}, fleetResult{}, err
 	}
 	table, err := p.types.get(ctx, typesMaxAge)
 	if err != nil {
-		return cloud.Instance{}, fmt.Errorf("instance types: %w", err)
+		return fleet{}, fleetResult{}, fmt.Errorf("instance types: %w", err)
 	}
 	f, err := planFleet(claim, r, table)
 	if err != nil {
-		return cloud.Instance{}, err
+		return f, fleetResult{}, err
 	}
-	out, err := p.createFleet(ctx, claim, specOf(class), r, f)
+	out, err := p.createFleet(ctx, claim, specOf(class), r, f, order)
 	switch {
 	case hasCode(err, codeParameterMismatch):
-		return p.adopt(ctx, claim)
+		return f, fleetResult{}, errSpent
 	case errors.Is(err, cloud.ErrNotFound):
 		// Something of what the class resolved to is gone.
 		p.resolved.forget(resolutionKey(specOf(class)))
-		return cloud.Instance{}, err
+		return f, fleetResult{}, err
 	case errors.Is(err, cloud.ErrCapacity):
-		return cloud.Instance{}, &cloud.CapacityError{Offerings: f.pools, Err: err}
+		return f, fleetResult{}, &cloud.CapacityError{Offerings: f.pools, Err: err}
 	case err != nil:
-		return cloud.Instance{}, err
+		return f, fleetResult{}, err
 	}
 	result := f.read(out)
 	if result.subnetFull {
 		p.resolved.forget(resolutionKey(specOf(class)))
 	}
-	switch {
-	case result.instanceID != "":
-		return p.bought(claim, f, result), nil
-	case result.err != nil:
-		return cloud.Instance{}, result.err
-	default:
-		return p.adopt(ctx, claim) // an answer to a token used before may be empty
+	if len(result.instances) == 0 && result.err == nil {
+		return f, result, errSpent
 	}
+	return f, result, nil
 }
 
 // createFleet makes the call. A launch template that is gone although it was there is
 // made again, once.
 func (p *Provider) createFleet(
-	ctx context.Context, claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, r resolution, f fleet,
+	ctx context.Context, claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, r resolution, f fleet, order purchase,
 ) (*ec2.CreateFleetOutput, error) {
 	taints := append(slices.Clip(claim.Spec.Taints), claim.Spec.StartupTaints...)
 	boot, err := userData(p.cfg.Cluster, spec.Kubelet, nodeLabels(claim, f), taints)
 	if err != nil {
 		return nil, err
 	}
-	tags := tagList(p.claimTags(claim, spec))
+	tags := tagList(order.tags)
 	input := &ec2.CreateFleetInput{
 		Type:        types.FleetTypeInstant,
-		ClientToken: aws.String(string(claim.UID)),
+		ClientToken: aws.String(order.token),
 		TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{
-			TotalTargetCapacity:       aws.Int32(1),
+			TotalTargetCapacity:       aws.Int32(int32(order.count)),
 			DefaultTargetCapacityType: f.market(),
 		},
 		TagSpecifications: []types.TagSpecification{
@@ -146,38 +179,44 @@ func (p *Provider) createFleet(
 }
 
 // bought puts together what is known of a new instance without asking EC2 again.
-func (p *Provider) bought(claim *v1alpha1.NodeClaim, f fleet, r fleetResult) cloud.Instance {
+func (p *Provider) bought(f fleet, i fleetInstance) cloud.Instance {
 	return cloud.Instance{
-		ID: r.instanceID, ProviderID: providerID(r.zone, r.instanceID), NodeName: r.instanceID,
-		Type: r.instanceType, Zone: r.zone, CapacityType: f.capacityType,
+		ID: i.id, ProviderID: providerID(i.zone, i.id), NodeName: i.id,
+		Type: i.typeName, Zone: i.zone, CapacityType: f.capacityType,
 		ReservationID: f.reservationID(),
-		ImageID:       f.imageOf[r.instanceType],
-		ClaimName:     claim.Name,
-		ClaimUID:      string(claim.UID),
+		ImageID:       f.imageOf[i.typeName],
 		LaunchTime:    p.cfg.Clock.Now(),
-		Unavailable:   r.unavailable,
 	}
 }
 
-// adopt finds the instance that was bought under the claim's token before. EC2's reads
-// lag behind, so it looks for a while.
-func (p *Provider) adopt(ctx context.Context, claim *v1alpha1.NodeClaim) (cloud.Instance, error) {
+// errNothingSeen says that a token was used, and that nothing is in sight that it bought.
+var errNothingSeen = errors.New("an earlier call brought no instance into sight")
+
+// adopt finds the instance that was bought under the claim's token before.
+func (p *Provider) adopt(ctx context.Context, claim *v1alpha1.NodeClaim) (instance cloud.Instance, err error) {
+	err = p.lookFor(ctx, claim, func() error {
+		instance, err = p.findByClaim(ctx, string(claim.UID))
+		return err
+	})
+	return instance, err
+}
+
+// lookFor calls find until it finds something: EC2's reads lag behind.
+func (p *Provider) lookFor(ctx context.Context, claim *v1alpha1.NodeClaim, find func() error) error {
 	for range lookups {
-		instance, err := p.findByClaim(ctx, string(claim.UID))
-		if !errors.Is(err, cloud.ErrNotFound) {
-			return instance, err
+		if err := find(); !errors.Is(err, cloud.ErrNotFound) {
+			return err
 		}
 		timer := p.cfg.Clock.NewTimer(lookupEvery)
 		select {
 		case <-timer.C():
 		case <-ctx.Done():
 			timer.Stop()
-			return cloud.Instance{}, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	const nothing = "an earlier call for this claim brought no instance into sight"
 	if p.cfg.Clock.Since(claim.CreationTimestamp.Time) > settled {
-		return cloud.Instance{}, fmt.Errorf("%w: %s", cloud.ErrInvalid, nothing)
+		return fmt.Errorf("%w: %w", cloud.ErrInvalid, errNothingSeen)
 	}
-	return cloud.Instance{}, errors.New(nothing)
+	return errNothingSeen
 }

@@ -19,15 +19,28 @@ func (p *Provider) commonTags(spec v1alpha1.EC2NodeClassSpec) map[string]string 
 	return tags
 }
 
-// claimTags are on everything bought for a claim, from birth.
+// claimTags are on everything bought for a claim alone, from birth.
 func (p *Provider) claimTags(claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec) map[string]string {
-	tags := p.commonTags(spec)
-	if _, ok := tags["Name"]; !ok {
-		tags["Name"] = p.cfg.Cluster.Name + "/" + claim.Name
-	}
-	tags[v1alpha1.TagNodePool] = claim.Spec.NodePool
+	tags := p.nodeTags(claim, spec, claim.Name)
 	tags[v1alpha1.TagNodeClaim] = claim.Name
 	tags[v1alpha1.TagClaimUID] = string(claim.UID)
+	return tags
+}
+
+// fleetTags are on everything bought for the claims of a fleet, from birth: a call cannot
+// tell its instances apart.
+func (p *Provider) fleetTags(claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec) map[string]string {
+	tags := p.nodeTags(claim, spec, claim.Spec.NodePool)
+	tags[v1alpha1.TagFleet] = string(claim.Spec.Fleet.ID)
+	return tags
+}
+
+func (p *Provider) nodeTags(claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, name string) map[string]string {
+	tags := p.commonTags(spec)
+	if _, ok := tags["Name"]; !ok {
+		tags["Name"] = p.cfg.Cluster.Name + "/" + name
+	}
+	tags[v1alpha1.TagNodePool] = claim.Spec.NodePool
 	return tags
 }
 

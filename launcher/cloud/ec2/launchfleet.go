@@ -1,0 +1,76 @@
+package ec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud"
+)
+
+// LaunchFleet buys instances for claims of one fleet. The fleet's ID is CreateFleet's client
+// token and is on the instances as a tag. A token buys once: what is missing when it meets
+// other parameters, fewer claims among them, is not bought with it again.
+func (p *Provider) LaunchFleet(
+	ctx context.Context, claims []*v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass, taken sets.Set[string],
+) ([]cloud.Instance, error) {
+	if len(claims) == 0 || claims[0].Spec.Fleet == nil {
+		return nil, fmt.Errorf("%w: there is no fleet to launch", cloud.ErrInvalid)
+	}
+	instances, err := p.launchFleet(ctx, claims, class)
+	instances = slices.DeleteFunc(instances, func(i cloud.Instance) bool { return taken.Has(i.ID) })
+	if err != nil {
+		err = fmt.Errorf("launch fleet %s of %d nodeclaims: %w", claims[0].Spec.Fleet.ID, len(claims), err)
+	}
+	return instances[:min(len(instances), len(claims))], err
+}
+
+// launchFleet returns all that was bought under the fleet's token, by id.
+func (p *Provider) launchFleet(ctx context.Context, claims []*v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) ([]cloud.Instance, error) {
+	claim := claims[0]
+	if err := p.mayBuy(claim); err != nil {
+		return nil, err
+	}
+	if p.cfg.Clock.Since(claim.CreationTimestamp.Time) > freshClaim {
+		if instances, bought, err := p.findByFleet(ctx, claim.Spec.Fleet.ID); err != nil || bought {
+			return instances, err
+		}
+	}
+	f, result, err := p.buy(ctx, claim, class, purchase{
+		count: len(claims), token: string(claim.Spec.Fleet.ID), tags: p.fleetTags(claim, specOf(class)),
+	})
+	if errors.Is(err, errSpent) {
+		return p.adoptFleet(ctx, claim)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var instances []cloud.Instance
+	for _, i := range result.instances {
+		instance := p.bought(f, i)
+		instance.FleetID = string(claim.Spec.Fleet.ID)
+		instances = append(instances, instance)
+	}
+	if len(instances) == len(claims) {
+		instances[0].Unavailable = result.unavailable
+		return instances, nil
+	}
+	return instances, result.err
+}
+
+// adoptFleet finds what was bought under the fleet's token before.
+func (p *Provider) adoptFleet(ctx context.Context, claim *v1alpha1.NodeClaim) (instances []cloud.Instance, err error) {
+	err = p.lookFor(ctx, claim, func() error {
+		found, bought, err := p.findByFleet(ctx, claim.Spec.Fleet.ID)
+		if err == nil && !bought {
+			return cloud.ErrNotFound
+		}
+		instances = found
+		return err
+	})
+	return instances, err
+}
