@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/storage/names"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
 	"github.com/slipway-dev/slipway/launcher/fit"
 )
 
@@ -52,36 +53,45 @@ func (v *view) claim(n fit.Planned, toCome map[types.UID]kin) (*v1alpha1.NodeCla
 }
 
 // claims makes the claims of a plan.
-func (v *view) claims(plan *fit.Plan, toCome map[types.UID]kin) (claims []*v1alpha1.NodeClaim, seats []seat) {
+func (v *view) claims(plan *fit.Plan, b batch) (claims []*v1alpha1.NodeClaim, seats []seat) {
+	groups := map[string]string{} // by claim
 	for _, n := range plan.Nodes {
-		claim, more := v.claim(n, toCome)
+		claim, more := v.claim(n, b.toCome)
 		claims, seats = append(claims, claim), append(seats, more...)
+		for _, pod := range n.Pods {
+			if name := cluster.GroupOf(pod); b.needs[name].zonal {
+				groups[claim.Name] = name
+			}
+		}
 	}
-	formFleets(claims)
+	formFleets(claims, groups)
 	return claims, seats
 }
 
 // formFleets has claims that are alike in all that an instance is made of bought together:
-// EC2 allows few calls a second.
-func formFleets(claims []*v1alpha1.NodeClaim) {
-	alike := map[string][]*v1alpha1.NodeClaim{}
+// EC2 allows few calls a second. Those for pods of a group that wants one zone, given by the
+// claims' names, are of use together only.
+func formFleets(claims []*v1alpha1.NodeClaim, groups map[string]string) {
+	type likeness struct{ spec, group string }
+	alike := map[likeness][]*v1alpha1.NodeClaim{}
 	for _, claim := range claims {
 		spec := claim.Spec
 		spec.Pods, spec.ExpectedPods, spec.Requests = nil, 0, nil
-		key, err := json.Marshal(spec)
+		raw, err := json.Marshal(spec)
 		if err != nil {
 			continue // it is bought alone
 		}
-		alike[string(key)] = append(alike[string(key)], claim)
+		key := likeness{string(raw), groups[claim.Name]}
+		alike[key] = append(alike[key], claim)
 	}
-	for _, all := range alike {
+	for key, all := range alike {
 		for fleet := range slices.Chunk(all, v1alpha1.MaxFleet) {
 			if len(fleet) < 2 {
 				continue
 			}
 			id := uuid.NewUUID()
 			for _, claim := range fleet {
-				claim.Spec.Fleet = &v1alpha1.Fleet{ID: id, Size: int32(len(fleet))} //nolint:gosec // G115: at most MaxFleet
+				claim.Spec.Fleet = &v1alpha1.Fleet{ID: id, Size: int32(len(fleet)), Whole: key.group != ""} //nolint:gosec // G115: at most MaxFleet
 			}
 		}
 	}

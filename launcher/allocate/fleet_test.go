@@ -33,7 +33,10 @@ func TestFormFleets(t *testing.T) {
 	for range v1alpha1.MaxFleet + 1 {
 		claims = append(claims, alike(func(c *v1alpha1.NodeClaim) { c.Spec.NodePool = "large" }))
 	}
-	formFleets(claims)
+	for i, c := range claims {
+		c.Name = fmt.Sprint(i)
+	}
+	formFleets(claims, map[string]string{"3": "gang", "5": "gang"})
 	names := map[types.UID]string{}
 	var got []string
 	for _, c := range claims[:6] {
@@ -44,9 +47,13 @@ func TestFormFleets(t *testing.T) {
 		if names[c.Spec.Fleet.ID] == "" {
 			names[c.Spec.Fleet.ID] = string(rune('A' + len(names)))
 		}
-		got = append(got, fmt.Sprintf("%s of %d", names[c.Spec.Fleet.ID], c.Spec.Fleet.Size))
+		line := fmt.Sprintf("%s of %d", names[c.Spec.Fleet.ID], c.Spec.Fleet.Size)
+		if c.Spec.Fleet.Whole {
+			line += " or none"
+		}
+		got = append(got, line)
 	}
-	if diff := cmp.Diff([]string{"A of 3", "alone", "A of 3", "B of 2", "A of 3", "B of 2"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"A of 3", "alone", "A of 3", "B of 2 or none", "A of 3", "B of 2 or none"}, got); diff != "" {
 		t.Errorf("fleets (-want +got):\n%s", diff)
 	}
 	last := claims[len(claims)-1].Spec.Fleet

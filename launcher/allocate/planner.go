@@ -134,7 +134,7 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 		}
 		maps.Copy(r.refused, refused)
 		r.unplaced = append(r.unplaced, view.explain(plan.Unplaced)...)
-		claims, seats := view.claims(plan, b.toCome)
+		claims, seats := view.claims(plan, b)
 		written := p.write(ctx, claims, r.failed)
 		grown, spare := p.addTo(ctx, view, plan.Reused, b.toCome, r.failed)
 		r.claims, r.grown, r.seats = append(r.claims, written...), append(r.grown, grown...), slices.Concat(r.seats, seats, spare)

@@ -60,7 +60,8 @@ type Provider interface {
 	Launch(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) (Instance, error)
 
 	// LaunchFleet buys an instance for each of the claims, which are of one fleet
-	// (NodeClaimSpec.Fleet), with one call, and returns what it got, at most one a claim. It is
+	// (NodeClaimSpec.Fleet), with one call, and returns what it got, at most one a claim; all or
+	// none where the fleet is to be whole. It is
 	// idempotent by the fleet: called again, for fewer claims or by another process, it
 	// returns those that were bought before and are not taken, and buys nothing unless
 	// nothing was. Where that is why there are too few, the error is nil, and the

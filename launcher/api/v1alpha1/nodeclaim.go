@@ -106,6 +106,9 @@ type Fleet struct {
 	// +kubebuilder:validation:Minimum=2
 	// +kubebuilder:validation:Maximum=1000
 	Size int32 `json:"size"`
+	// Whole says that none of the claims is of use without the others: their instances are
+	// bought in one zone, all or none.
+	Whole bool `json:"whole,omitempty"`
 }
 
 // ReservedPod is one reservation.

@@ -98,6 +98,25 @@ func fleetGetsFewer(t *testing.T, h Harness) {
 	mustList(t, h.Provider, got...)
 }
 
+func fleetIsWhole(t *testing.T, h Harness) {
+	h.Leave(2, keyOf(h.Offerings[0]), keyOf(h.Offerings[1]))
+	claims := fleet(3, h.Offerings[:]...) // in two zones, as the harness has them
+	claims[0].Spec.Fleet.Whole = true
+	got, err := h.Provider.LaunchFleet(t.Context(), claims, nil, nil)
+	wantOne(t, err, cloud.ErrCapacity)
+	if len(got) > 0 {
+		t.Errorf("got %v", ids(got))
+	}
+	mustList(t, h.Provider)
+
+	claims = fleet(2, h.Offerings[:]...)
+	claims[0].Spec.Fleet.Whole = true
+	got = mustLaunchFleet(t, h.Provider, claims, nil)
+	if len(got) != 2 || got[0].Zone != got[1].Zone {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func fleetGetsNothing(t *testing.T, h Harness) {
 	h.Leave(0, keyOf(h.Offerings[0]), keyOf(h.Offerings[1]))
 	got, err := h.Provider.LaunchFleet(t.Context(), fleet(2, h.Offerings[:]...), nil, nil)

@@ -29,7 +29,7 @@ type Harness struct {
 	// Restart returns a Provider on the same cloud that remembers nothing, as
 	// after a crash.
 	Restart func() cloud.Provider
-	// Offerings are two that the cloud has, of different types and of one
+	// Offerings are two that the cloud has, of different types and zones and of one
 	// capacity type, the cheaper first.
 	Offerings [2]v1alpha1.AcceptedOffering
 	// UnknownID looks like an instance's id and is none.

@@ -37,6 +37,7 @@ func Run(t *testing.T, setup func(*testing.T) Harness) {
 		{"a fleet is launched once when the answer is lost", fleetAnswerLost},
 		{"a fleet is launched once, found late", oldFleetIsFound},
 		{"a fleet gets what there is", fleetGetsFewer},
+		{"a fleet that is to be whole gets all or nothing", fleetIsWhole},
 		{"a fleet that gets nothing names the offerings", fleetGetsNothing},
 		{"no capacity names the offerings", capacityErrorNamesOfferings},
 		{"no capacity at the first uses the second", secondOfferingIsUsed},

@@ -79,6 +79,7 @@ func (p *Provider) mayBuy(claim *v1alpha1.NodeClaim) error {
 // others that are like it.
 type purchase struct {
 	count int
+	whole bool // all in one zone, or none
 	token string
 	tags  map[string]string
 }
@@ -149,10 +150,20 @@ func (p *Provider) createFleet(
 			{ResourceType: types.ResourceTypeNetworkInterface, Tags: tags},
 		},
 	}
-	if f.capacityType == v1alpha1.CapacityTypeSpot {
-		input.SpotOptions = &types.SpotOptionsRequest{AllocationStrategy: types.SpotAllocationStrategyPriceCapacityOptimized}
-	} else if f.market() == types.DefaultTargetCapacityTypeOnDemand {
-		input.OnDemandOptions = &types.OnDemandOptionsRequest{AllocationStrategy: types.FleetOnDemandAllocationStrategyLowestPrice}
+	var least *int32
+	var oneZone *bool
+	if order.whole {
+		least, oneZone = input.TargetCapacitySpecification.TotalTargetCapacity, aws.Bool(true)
+	}
+	switch f.market() {
+	case types.DefaultTargetCapacityTypeSpot:
+		input.SpotOptions = &types.SpotOptionsRequest{
+			AllocationStrategy: types.SpotAllocationStrategyPriceCapacityOptimized, MinTargetCapacity: least, SingleAvailabilityZone: oneZone,
+		}
+	case types.DefaultTargetCapacityTypeOnDemand:
+		input.OnDemandOptions = &types.OnDemandOptionsRequest{
+			AllocationStrategy: types.FleetOnDemandAllocationStrategyLowestPrice, MinTargetCapacity: least, SingleAvailabilityZone: oneZone,
+		}
 	}
 	for again := false; ; again = true {
 		input.LaunchTemplateConfigs = nil
