@@ -81,21 +81,21 @@ func (w *world) settled(pool string, n int) {
 func (w *world) boughtOnce(pool string) {
 	w.t.Helper()
 	s := w.look(pool)
-	claims := map[string]int{}
+	owner := map[string]string{} // by instance
 	for _, c := range s.claims {
-		claims[string(c.UID)] = 0
+		if other, twice := owner[c.Status.InstanceID]; twice {
+			w.t.Errorf("claims %s and %s have instance %q", other, c.Name, c.Status.InstanceID)
+		}
+		owner[c.Status.InstanceID] = c.Name
 	}
 	for _, in := range s.instances {
-		uid := in.Tags[v1alpha1.TagClaimUID]
-		if _, known := claims[uid]; !known {
-			w.t.Errorf("instance %s (%s) was bought for claim %s (%s), which is gone", in.ID, in.State, in.Tags[v1alpha1.TagNodeClaim], uid)
+		if owner[in.ID] == "" {
+			w.t.Errorf("instance %s (%s), bought for claim %q or fleet %q, is no claim's", in.ID, in.State, in.Tags[v1alpha1.TagNodeClaim], in.Tags[v1alpha1.TagFleet])
 		}
-		claims[uid]++
+		delete(owner, in.ID)
 	}
-	for uid, n := range claims {
-		if n != 1 {
-			w.t.Errorf("claim %s has %d instances", uid, n)
-		}
+	for id, claim := range owner {
+		w.t.Errorf("claim %s has instance %q, which was never launched", claim, id)
 	}
 }
 
