@@ -17,6 +17,9 @@
 //	Launched is True                    registration and initialization
 //	Launched is True, being deleted     termination
 //
+// Claims of a fleet are launched together: whichever of them is reconciled first buys for all
+// (fleet.go).
+//
 // Launched turns True only in launch and never back. What a crash leaves behind is
 // finished by whoever owns the state that was written last; what no state speaks of
 // (an instance without a claim, a claim without its instance) the garbage collector
