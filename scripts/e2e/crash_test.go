@@ -29,6 +29,8 @@ type crash struct {
 	bare bool
 	// volumes says that each bare pod has a volume claim of its name.
 	volumes bool
+	// apart puts the bare pods into zones of their own, so that no call buys for two.
+	apart bool
 	faults  []simec2.Fault
 	at      func(*world, scene) bool
 	// frozen, if set, has the launcher stopped in its tracks at that moment, and killed
@@ -59,17 +61,17 @@ func launchCrashes() []crash {
 		},
 		{
 			name:   "instances-asked-for",
-			faults: []simec2.Fault{{Action: "CreateFleet", Latency: slow, Count: crashPods}},
+			faults: []simec2.Fault{{Action: "CreateFleet", Latency: slow, Count: 1}}, // for both
 			at:     func(_ *world, s scene) bool { return len(s.claims) == crashPods && len(s.instances)+len(s.faults) == 0 },
 		},
 		{
 			name:   "instances-bought-unheard",
-			faults: []simec2.Fault{{Action: "CreateFleet", Latency: simec2.Duration(2 * time.Second), Count: crashPods}},
+			faults: []simec2.Fault{{Action: "CreateFleet", Latency: simec2.Duration(2 * time.Second), Count: 1}},
 			at:     func(_ *world, s scene) bool { return len(s.claims) == crashPods && len(s.faults) == 0 },
 			frozen: func(s scene) bool { return len(s.instances) == crashPods && !slices.ContainsFunc(s.claims, bought) },
 		},
 		{
-			name:   "one-of-two-bought",
+			name: "one-of-two-bought", bare: true, apart: true,
 			faults: []simec2.Fault{{Action: "CreateFleet", Latency: slow, Count: 1}},
 			at: func(_ *world, s scene) bool {
 				return len(s.claims) == crashPods && len(s.instances) == 1 && slices.ContainsFunc(s.claims, bought)
@@ -175,6 +177,9 @@ func (c crash) pods() []client.Object {
 		p := pod(c.name, "1200m")
 		p.Name = fmt.Sprintf("%s-%d", c.name, i)
 		own(&p.Spec)
+		if c.apart {
+			p.Spec.NodeSelector[corev1.LabelTopologyZone] = []string{"us-east-1a", "us-east-1b"}[i]
+		}
 		if c.volumes {
 			p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
 				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: p.Name},
