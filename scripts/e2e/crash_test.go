@@ -30,9 +30,9 @@ type crash struct {
 	// volumes says that each bare pod has a volume claim of its name.
 	volumes bool
 	// apart puts the bare pods into zones of their own, so that no call buys for two.
-	apart bool
-	faults  []simec2.Fault
-	at      func(*world, scene) bool
+	apart  bool
+	faults []simec2.Fault
+	at     func(*world, scene) bool
 	// frozen, if set, has the launcher stopped in its tracks at that moment, and killed
 	// once this holds.
 	frozen func(scene) bool

@@ -35,7 +35,7 @@ func schedulerCrashes() []schedulerCrash {
 			at: func(w *world, s scene) bool { return len(s.claims) == 0 && w.launcherKnows("waiting", crashPods) },
 		}},
 		{crash: crash{
-			name: "planned", faults: []simec2.Fault{{Action: "CreateFleet", Latency: slow, Count: crashPods}},
+			name: "planned", faults: []simec2.Fault{{Action: "CreateFleet", Latency: slow, Count: 1}},
 			at: func(_ *world, s scene) bool { return len(s.claims) == crashPods && len(s.instances)+len(s.faults) == 0 },
 		}},
 		{crash: crash{

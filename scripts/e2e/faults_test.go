@@ -50,7 +50,7 @@ func TestEC2Denies(t *testing.T) {
 	})
 	w.create(deployment("web", 2, "1200m"))
 	w.event("Pod", "", "Unlaunchable", "iam:PassRole")
-	// One pod a claim, tried after 1, 2 and 4 seconds.
+	// Both claims with one call, tried again after 1, 2 and 4 seconds; pods may drift apart.
 	w.restrained(8*time.Second, 2*4, 2)
 	w.faults()
 	w.bound("web", 2)
@@ -68,7 +68,7 @@ func TestEC2Throttles(t *testing.T) {
 		return every(2, s.claims, func(c v1alpha1.NodeClaim) bool { return reasonOf(c, v1alpha1.ConditionLaunched) == "Throttled" })
 	})
 	w.event("Pod", "", "LaunchDelayed", "Request limit exceeded")
-	w.restrained(5*time.Second, 2*10, 2)
+	w.restrained(5*time.Second, 10, 2)
 	w.faults()
 	w.settled("web", 2)
 }
@@ -104,7 +104,7 @@ func TestOutOfCapacityEverywhere(t *testing.T) {
 	w.create(deployment("web", n, "1200m"))
 	w.event("Pod", "", "Unlaunchable", "capacity")
 	// Every 3 seconds, spot first and then on-demand.
-	w.restrained(9*time.Second, 4*2*n, n)
+	w.restrained(9*time.Second, 4*2*3, n) // the claims of a plan together
 	plenty := none
 	plenty.Instances = 100
 	if err := w.Sim.SetCapacity(plenty); err != nil {
@@ -118,7 +118,7 @@ func TestAnswerLost(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	w.poolReady(pool("web", never, "m5.large"))
-	w.faults(simec2.Fault{Action: "CreateFleet", Code: "InternalError", AfterEffect: true, Count: 4})
+	w.faults(simec2.Fault{Action: "CreateFleet", Code: "InternalError", AfterEffect: true, Count: 3})
 	w.create(deployment("web", 2, "1200m"))
 	w.settled("web", 2)
 	if left := w.Sim.Faults(); len(left) > 0 {

@@ -59,10 +59,10 @@ func TestFittingPodLaunchesNothing(t *testing.T) {
 	w.poolReady(pool("m5", never, "m5.xlarge"))
 	w.create(deployment("first", 1, "1"))
 	w.bound("first", 1)
-	calls := w.fleetCalls()
+	calls := w.launches()
 	w.create(deployment("second", 2, "500m"))
 	w.bound("second", 2)
-	if n := w.fleetCalls(); n != calls {
+	if n := w.launches(); n != calls {
 		t.Errorf("pods that fit an existing node caused %d launches", n-calls)
 	}
 }
@@ -109,15 +109,15 @@ func TestOverlappingBursts(t *testing.T) {
 	w.poolReady(pool("t3", never, "t3.medium"))
 	w.create(deployment("one", 5, "1"))
 	w.eventually("the first burst is launched", func() error {
-		if n := w.fleetCalls(); n == 0 {
-			return fmt.Errorf("no CreateFleet call yet")
+		if n := w.launches(); n == 0 {
+			return fmt.Errorf("no instance yet")
 		}
 		return nil
 	})
 	w.create(deployment("two", 5, "1"))
 	w.onReserved(w.bound("one", 5))
 	w.onReserved(w.bound("two", 5))
-	if n := w.fleetCalls(); n != 10 {
+	if n := w.launches(); n != 10 {
 		t.Errorf("%d instances were launched for 10 pods of which one fits a node", n)
 	}
 }
@@ -133,7 +133,7 @@ func TestRoomToSpare(t *testing.T) {
 	w.create(deployment("second", 2, "1"))
 	w.onReserved(w.bound("first", 1))
 	w.onReserved(w.bound("second", 2))
-	if n := w.fleetCalls(); n != 1 {
+	if n := w.launches(); n != 1 {
 		t.Errorf("%d launches for 3 pods that fit one node", n)
 	}
 }
@@ -146,8 +146,8 @@ func TestPodDeletedWhileReserved(t *testing.T) {
 	doomed, kept := pod("doomed", "1"), pod("kept", "1")
 	w.create(doomed, kept)
 	w.eventually("both are launched for", func() error {
-		if n := w.fleetCalls(); n < 2 {
-			return fmt.Errorf("%d CreateFleet calls", n)
+		if n := w.launches(); n < 2 {
+			return fmt.Errorf("%d instances launched", n)
 		}
 		return nil
 	})
@@ -230,12 +230,12 @@ func TestUnlaunchable(t *testing.T) {
 	w.poolReady(pool("small", never, "t3.medium"))
 	w.bound("lonely", 1)
 
-	calls := w.fleetCalls()
+	calls := w.launches()
 	w.create(pod("huge", "30"))
 	w.event("Pod", "huge", "Unlaunchable", "nodepool small: needs 30 cpu, the largest allowed type t3.medium gives")
 	w.always(2*time.Second, "nothing is launched for it", func() error {
-		if n := w.fleetCalls(); n != calls {
-			return fmt.Errorf("%d CreateFleet calls", n-calls)
+		if n := w.launches(); n != calls {
+			return fmt.Errorf("%d instances launched", n-calls)
 		}
 		return nil
 	})
@@ -326,7 +326,7 @@ func TestLimits(t *testing.T) {
 	})
 	w.event("Pod", "", "Unlaunchable", "limit of 4 cpu")
 	w.always(2*time.Second, "the limit holds", func() error {
-		if n := w.fleetCalls(); n != 2 {
+		if n := w.launches(); n != 2 {
 			return fmt.Errorf("%d instances of 2 CPUs each were launched", n)
 		}
 		return nil

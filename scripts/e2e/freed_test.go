@@ -71,7 +71,7 @@ func TestRoomFreedBeforeLaunch(t *testing.T) {
 	w.moment("its claim is cancelled", "m5", func(s scene) bool { return every(1, s.claims, initialized) })
 	w.faults()
 	w.always(2*time.Second, "nothing more is bought", func() error {
-		if n := w.fleetCalls(); n != 1 {
+		if n := w.launches(); n != 1 {
 			return fmt.Errorf("%d purchases", n)
 		}
 		return nil

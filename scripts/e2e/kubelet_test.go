@@ -34,7 +34,7 @@ func TestKubeletSettings(t *testing.T) {
 			t.Errorf("node %s runs %d pods, want 5", node.Name, got)
 		}
 	}
-	if n := w.fleetCalls(); n != 3 {
+	if n := w.launches(); n != 3 {
 		t.Errorf("%d nodes for 12 pods at 5 each", n)
 	}
 
@@ -49,7 +49,7 @@ func TestKubeletSettings(t *testing.T) {
 	if typ, cpu := node.Labels[corev1.LabelInstanceTypeStable], node.Status.Allocatable.Cpu().String(); typ != "m5.xlarge" || cpu != "3500m" {
 		t.Errorf("the pod runs on %s with %s CPUs, want m5.xlarge with 3500m", typ, cpu)
 	}
-	if n := w.fleetCalls(); n != 4 {
+	if n := w.launches(); n != 4 {
 		t.Errorf("%d instances were bought, want 4: one did not turn out as planned", n)
 	}
 	for _, c := range w.claims() {

@@ -15,6 +15,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -255,14 +256,15 @@ func (w *world) event(kind, name, reason, text string) {
 	})
 }
 
-// fleetCalls counts the calls that bought something.
-func (w *world) fleetCalls() (n int) {
+// launches counts the instances that were ever bought.
+func (w *world) launches() int {
+	bought := sets.New[string]()
 	for _, c := range w.Sim.Calls() {
-		if c.Action == "CreateFleet" && len(c.InstanceIDs) > 0 {
-			n++
+		if c.Action == "CreateFleet" {
+			bought.Insert(c.InstanceIDs...)
 		}
 	}
-	return n
+	return bought.Len()
 }
 
 // pool is a NodePool of some types (all when none is named) whose empty nodes go after ttl.
