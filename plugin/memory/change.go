@@ -16,6 +16,9 @@ import (
 type change struct {
 	event    fwk.ClusterEvent
 	old, new any
+	// some says that the scheduler thinks of some pods only, as when a pod's nomination has
+	// gone to another node.
+	some bool
 	// outbid is set if a pod's nomination to a node has ended, which counted with pods of
 	// this priority and below.
 	outbid *int32

@@ -51,7 +51,7 @@ func NewQueue(q queue.SchedulingQueue, m *Memory) *Queue {
 
 // MoveAllToActiveOrBackoffQueue implements queue.SchedulingQueue.
 func (q *Queue) MoveAllToActiveOrBackoffQueue(logger klog.Logger, event fwk.ClusterEvent, oldObj, newObj any, preCheck queue.PreEnqueueCheck) {
-	q.memory.changed(change{event: event, old: oldObj, new: newObj})
+	q.memory.changed(change{event: event, old: oldObj, new: newObj, some: preCheck != nil})
 	q.SchedulingQueue.MoveAllToActiveOrBackoffQueue(logger, event, oldObj, newObj, preCheck)
 }
 

@@ -212,7 +212,7 @@ func (l *line) failed(pod types.UID, now time.Time) {
 
 // grace is how long room that a change brings is left to others.
 func (c change) grace() time.Duration {
-	if c.outbid == nil && c.of(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown) {
+	if c.outbid == nil && !c.some && c.of(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown) {
 		return 0
 	}
 	return grace

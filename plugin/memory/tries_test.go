@@ -112,6 +112,11 @@ func TestTries(t *testing.T) {
 		{name: "one ends that the hint thinks too small", do: func(w *waiters) { w.changed(tinyEnds) }},
 		{name: "something that its plugins do not read", do: func(w *waiters) { w.changed(claimBound) }},
 		{name: "a node joins", do: func(w *waiters) { w.changed(nodeJoins) }, then: grace},
+		{name: "a pod's nomination moves", do: func(w *waiters) {
+			moves := podEnds
+			moves.some = true
+			w.changed(moves)
+		}, then: grace},
 		{name: "a node joins and a pod ends", do: func(w *waiters) { w.changed(nodeJoins); w.changed(podEnds) }, now: 1},
 		{name: "a pod ends while one is looked at", do: func(w *waiters) { w.refuse(waiter(0, 1000), "Fits", podEnds) }, now: 1},
 		{name: "a pod ended before one was looked at", do: func(w *waiters) {
