@@ -88,8 +88,8 @@ func (t *transaction) apply(u Update) {
 func (t *transaction) confirm(e entry) {
 	if e.State == Waiting || e.State == Planned {
 		t.rearm(&e)
-		t.put(e, "")
 	}
+	t.put(e, "")
 }
 
 // become moves an entry to a state without a node.

@@ -14,18 +14,27 @@ import (
 func newQuantity(n int64) *resource.Quantity { return resource.NewQuantity(n, resource.DecimalSI) }
 
 // TestInvariants throws random events at a ledger and checks, after each of them, what
-// must always hold.
+// must always hold, and that it holds what a simple model does.
 func TestInvariants(t *testing.T) {
 	for seed := range uint64(200) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			l := New(Config{TTL: testTTL, MaxReservations: 6})
+			m := newModel(6)
 			now := time.Unix(0, 0)
 			for step := range 300 {
 				now = now.Add(time.Duration(rnd.IntN(60)) * time.Second)
 				before := snapshot(l)
-				name, waits, fx := randomEvent(rnd, l, now)
+				name, waits, fx := randomEvent(rnd, l, m, now)
 				if err := check(l, before, fx, waits); err != nil {
+					t.Fatalf("step %d, %s: %v", step, name, err)
+				}
+				if name == "expire" {
+					if err := m.expire(now, l); err != nil {
+						t.Fatalf("step %d, %s: %v", step, name, err)
+					}
+				}
+				if err := m.compare(l); err != nil {
 					t.Fatalf("step %d, %s: %v", step, name, err)
 				}
 			}
@@ -43,20 +52,25 @@ func snapshot(l *Ledger) map[types.UID]entry {
 
 // randomEvent applies an event. waits says whether the pods that lose their reservation
 // by it are still waiting, so that they must be woken.
-func randomEvent(rnd *rand.Rand, l *Ledger, now time.Time) (name string, waits bool, fx Effects) {
+func randomEvent(rnd *rand.Rand, l *Ledger, m *model, now time.Time) (name string, waits bool, fx Effects) {
 	pod := fmt.Sprint("p", rnd.IntN(8))
 	uid := types.UID(pod)
 	node := fmt.Sprint("n", rnd.IntN(3))
 	switch rnd.IntN(12) {
 	case 0, 1:
-		_, _, _ = l.HandOver(now, testPod(pod, ""))
+		_, send, _ := l.HandOver(now, testPod(pod, ""))
+		if send {
+			m.handOver(now, testPod(pod, ""))
+		}
 		return "hand over " + pod, true, fx
 	case 2:
+		m.handBack(now, uid)
 		return "hand back " + pod, true, l.HandBack(now, uid, "small")
 	case 3, 4, 5:
 		var updates []Update
 		for range 1 + rnd.IntN(3) {
 			updates = append(updates, randomUpdate(rnd))
+			m.hear(now, updates[len(updates)-1])
 		}
 		return fmt.Sprint("launcher ", updates), true, l.Apply(now, updates)
 	case 6:
@@ -64,6 +78,7 @@ func randomEvent(rnd *rand.Rand, l *Ledger, now time.Time) (name string, waits b
 		for range rnd.IntN(4) {
 			all = append(all, randomUpdate(rnd))
 		}
+		m.resync(now, all)
 		return fmt.Sprint("resync ", all), true, l.Resync(now, all)
 	case 7, 8:
 		is := []string{"", "ready", "ready+tainted", "ready+cordoned"}[rnd.IntN(4)]
@@ -71,24 +86,31 @@ func randomEvent(rnd *rand.Rand, l *Ledger, now time.Time) (name string, waits b
 		if rnd.IntN(2) == 0 {
 			is += "+ours"
 		}
+		m.nodeSeen(now, testNode(node, is, claim))
 		return "node " + node + " " + is + " " + claim, true, l.NodeSeen(now, testNode(node, is, claim))
 	case 9:
+		m.nodeDeleted(node)
 		return "node deleted " + node, true, l.NodeDeleted(now, node)
 	case 10:
 		switch rnd.IntN(7) {
 		case 0:
+			delete(m.words, uid)
 			return "bound " + pod, false, l.Bound(now, uid, node)
 		case 1:
+			delete(m.words, uid)
 			return "deleted " + pod, false, l.Deleted(now, uid)
 		case 2:
+			m.describe(uid, testPod(pod, ""))
 			return "describe " + pod, true, l.Describe(now, testPod(pod, ""))
 		case 3:
+			m.binding(now, uid, true)
 			return "binding started " + pod, true, l.BindingStarted(now, uid)
 		case 4:
 			return "try " + pod, true, l.Try(now, uid)
 		case 5:
 			return "try failed " + pod, true, l.TryFailed(now, uid)
 		default:
+			m.binding(now, uid, false)
 			return "binding failed " + pod, true, l.BindingFailed(now, uid)
 		}
 	default:
