@@ -82,9 +82,9 @@ func randomPods(rnd *rand.Rand, name string, most int) []*v1.Pod {
 	}
 	var pods []*v1.Pod
 	for i := range n {
-		p := pod(fmt.Sprintf("%s-%d", name, i), fmt.Sprintf("%dm", 250*rnd.IntN(9))).Priority(int32(rnd.IntN(3))) //nolint:gosec // G115: small
+		p := pod(fmt.Sprintf("%s-%d", name, i), fmt.Sprintf("%dm", 250*rnd.IntN(9))).Priority(int32(rnd.IntN(3)))
 		if rnd.IntN(4) == 0 {
-			p = p.HostPort(int32(8000 + rnd.IntN(2))) //nolint:gosec // G115: small
+			p = p.HostPort(int32(8000 + rnd.IntN(2)))
 		}
 		if rnd.IntN(4) == 0 {
 			p = p.Req(map[v1.ResourceName]string{"example.com/gpu": "1"})
@@ -113,7 +113,7 @@ func newFit(t *testing.T) *fit {
 	t.Helper()
 	schedulermetrics.Register()
 	f := &fit{informers: informers.NewSharedInformerFactory(fake.NewClientset(), 0)}
-	f.queue = queue.NewSchedulingQueue(func(a, b fwk.QueuedPodInfo) bool { return false }, f.informers)
+	f.queue = queue.NewSchedulingQueue(func(_, _ fwk.QueuedPodInfo) bool { return false }, f.informers)
 	var err error
 	registry := plugins.NewInTreeRegistry()
 	f.Framework, err = tf.NewFramework(t.Context(), []tf.RegisterPluginFunc{

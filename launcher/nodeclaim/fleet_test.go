@@ -20,7 +20,7 @@ func fleetOf(size int, names ...string) []client.Object {
 	for _, name := range names {
 		claims = append(claims, newClaim(func(c *v1alpha1.NodeClaim) {
 			c.Name, c.UID = name, types.UID("uid-"+name)
-			c.Spec.Fleet = &v1alpha1.Fleet{ID: "fleet", Size: int32(size)} //nolint:gosec // G115: small
+			c.Spec.Fleet = &v1alpha1.Fleet{ID: "fleet", Size: int32(size)}
 		}))
 	}
 	return claims

@@ -78,7 +78,7 @@ func (p *Provider) mayBuy(claim *v1alpha1.NodeClaim) error {
 // purchase is what a call of CreateFleet buys: so many instances for one claim, or for
 // others that are like it.
 type purchase struct {
-	count int
+	count int32
 	whole bool // all in one zone, or none
 	token string
 	tags  map[string]string
@@ -140,7 +140,7 @@ func (p *Provider) createFleet(
 		Type:        types.FleetTypeInstant,
 		ClientToken: aws.String(order.token),
 		TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{
-			TotalTargetCapacity:       aws.Int32(int32(order.count)),
+			TotalTargetCapacity:       aws.Int32(order.count),
 			DefaultTargetCapacityType: f.market(),
 		},
 		TagSpecifications: []types.TagSpecification{

@@ -41,7 +41,7 @@ func (p *Provider) launchFleet(ctx context.Context, claims []*v1alpha1.NodeClaim
 		}
 	}
 	f, result, err := p.buy(ctx, claim, class, purchase{
-		count: len(claims), whole: claim.Spec.Fleet.Whole, token: string(claim.Spec.Fleet.ID), tags: p.fleetTags(claim, specOf(class)),
+		count: int32(min(len(claims), v1alpha1.MaxFleet)), whole: claim.Spec.Fleet.Whole, token: string(claim.Spec.Fleet.ID), tags: p.fleetTags(claim, specOf(class)),
 	})
 	if errors.Is(err, errSpent) {
 		return p.adoptFleet(ctx, claim)
