@@ -11,7 +11,7 @@ import (
 // tried elsewhere, there may be room for another.
 func (p *Slipway) Reserve(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ string) *fwk.Status {
 	if r, ok := p.ledger.Get(pod.UID); ok && r.Trying {
-		p.metrics.tries.WithLabelValues("found room").Inc()
+		p.metrics.tries.WithLabelValues(triedWell).Inc()
 	}
 	p.act(p.ledger.BindingStarted(p.clock.Now(), pod.UID))
 	p.follow(podRef(pod))

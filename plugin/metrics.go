@@ -87,8 +87,17 @@ func newMetrics(register func(basemetrics.Registerable) error) (*metrics, error)
 			return nil, err
 		}
 	}
+	for _, result := range []string{triedWell, triedInVain} {
+		m.tries.WithLabelValues(result) // 0, rather than nothing
+	}
 	return m, nil
 }
+
+// What comes of trying a pod elsewhere.
+const (
+	triedWell   = "found room"
+	triedInVain = "failed"
+)
 
 func (m *metrics) setReservations(counts map[ledger.State]int) {
 	for state, n := range counts {

@@ -86,7 +86,7 @@ func (p *Slipway) tried(pod types.UID) {
 	if !reserved || !r.Trying {
 		return
 	}
-	p.metrics.tries.WithLabelValues("failed").Inc()
+	p.metrics.tries.WithLabelValues(triedInVain).Inc()
 	p.act(p.ledger.TryFailed(p.clock.Now(), pod))
 	p.memory.Fail(pod)
 }
