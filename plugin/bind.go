@@ -9,11 +9,11 @@ import (
 
 // Reserve stops the clock of the pod's reservation: binding may take long. If the pod was
 // tried elsewhere, there may be room for another.
-func (p *Slipway) Reserve(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ string) *fwk.Status {
+func (p *Slipway) Reserve(_ context.Context, _ fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	if r, ok := p.ledger.Get(pod.UID); ok && r.Trying {
 		p.metrics.tries.WithLabelValues(triedWell).Inc()
 	}
-	p.act(p.ledger.BindingStarted(p.clock.Now(), pod.UID))
+	p.act(p.ledger.BindingStarted(p.clock.Now(), pod.UID, node))
 	p.follow(podRef(pod))
 	return nil
 }

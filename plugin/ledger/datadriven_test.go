@@ -70,7 +70,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 	case "try-failed":
 		fx = w.ledger.TryFailed(w.now, uid)
 	case "binding-started":
-		fx = w.ledger.BindingStarted(w.now, uid)
+		fx = w.ledger.BindingStarted(w.now, uid, arg("node"))
 	case "binding-failed":
 		fx = w.ledger.BindingFailed(w.now, uid)
 	case "bound":

@@ -8,6 +8,7 @@ import (
 // TestFreed: room that a pod takes up does not become free, room it leaves does.
 func TestFreed(t *testing.T) {
 	now := time.Unix(0, 0)
+	ended := []Update{{Ref: testPod("p", "").PodRef, Phase: PhaseEnded, Claim: "c"}}
 	for _, tc := range []struct {
 		name  string
 		do    func(l *Ledger)
@@ -24,7 +25,10 @@ func TestFreed(t *testing.T) {
 		{"node deleted", func(l *Ledger) { l.NodeDeleted(now, "n") }, true},
 		{"late", func(l *Ledger) { l.Expire(now.Add(1e6 * time.Hour)) }, true},
 		{"lost", func(l *Ledger) { l.Resync(now, nil) }, true},
-		{"being bound", func(l *Ledger) { l.BindingStarted(now, "p"); l.BindingFailed(now, "p") }, false},
+		{"being bound", func(l *Ledger) { l.BindingStarted(now, "p", "n"); l.BindingFailed(now, "p") }, false},
+		{"ended while it is bound there", func(l *Ledger) { l.BindingStarted(now, "p", "n"); l.Apply(now, ended) }, false},
+		{"ended while it is bound elsewhere", func(l *Ledger) { l.BindingStarted(now, "p", "m"); l.Apply(now, ended) }, true},
+		{"ended", func(l *Ledger) { l.Apply(now, ended) }, true},
 		{"another pod's end", func(l *Ledger) { l.HandOver(now, testPod("q", "")); l.Deleted(now, "q") }, false}, //nolint:errcheck // there is room
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func randomEvent(rnd *rand.Rand, l *Ledger, m *model, now time.Time) (name strin
 			return "describe " + pod, true, l.Describe(now, testPod(pod, ""))
 		case 3:
 			m.binding(now, uid, true)
-			return "binding started " + pod, true, l.BindingStarted(now, uid)
+			return "binding started " + pod, true, l.BindingStarted(now, uid, node)
 		case 4:
 			return "try " + pod, true, l.Try(now, uid)
 		case 5:

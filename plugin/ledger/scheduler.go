@@ -102,11 +102,11 @@ func (l *Ledger) TryFailed(now time.Time, uid types.UID) Effects {
 
 // BindingStarted records that the scheduler has chosen a node for the pod, and stops the
 // clock of its TTL.
-func (l *Ledger) BindingStarted(now time.Time, uid types.UID) Effects {
+func (l *Ledger) BindingStarted(now time.Time, uid types.UID, node string) Effects {
 	return l.transact(now, func(t *transaction) {
 		if old, ok := t.pods[uid]; ok && !old.Binding {
 			e := *old
-			e.Binding, e.Trying = true, false
+			e.Binding, e.Trying, e.chosen = true, false, node
 			t.arm(&e, e.deadline)
 			t.put(e, "")
 		}
@@ -119,7 +119,7 @@ func (l *Ledger) BindingFailed(now time.Time, uid types.UID) Effects {
 	return l.transact(now, func(t *transaction) {
 		if old, ok := t.pods[uid]; ok && old.Binding {
 			e := *old
-			e.Binding = false
+			e.Binding, e.chosen = false, ""
 			if e.left > 0 {
 				t.arm(&e, t.now.Add(e.left))
 			}

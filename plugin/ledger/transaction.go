@@ -72,9 +72,10 @@ func (t *transaction) remove(e *entry, on string) {
 	t.fx.Changed = append(t.fx.Changed, e.Ref)
 }
 
-// end ends the reservation of a pod that still waits.
+// end ends the reservation of a pod that still waits. The launcher may see that a pod is
+// bound before the scheduler says so: its room is not free.
 func (t *transaction) end(e *entry) {
-	t.remove(e, "")
+	t.remove(e, e.chosen)
 	t.fx.Wake = append(t.fx.Wake, Wake{Pod: e.Ref, Gate: GateEnded})
 }
 

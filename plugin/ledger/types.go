@@ -107,8 +107,10 @@ type entry struct {
 	Reservation
 	// deadline is when the TTL runs out; zero means that none runs.
 	deadline time.Time
-	// left is what is left of the TTL while the pod is being bound.
-	left time.Duration
+	// left is what is left of the TTL while the pod is being bound, and chosen the node that
+	// it is bound to.
+	left   time.Duration
+	chosen string
 	// launchedAt is when the node's name became known.
 	launchedAt time.Time
 	// initialized is the launcher's word that the node has all its resources.

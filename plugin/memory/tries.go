@@ -17,6 +17,9 @@ const (
 	// grace is how long room is left to those for whom it came: a node that joins has mostly
 	// been bought, and its own pods bind first. What a pod leaves is there for anybody.
 	grace = 5 * time.Second
+	// unknown is when a pod is tried of which nobody knows why it fits nowhere: its place was
+	// planned before it was looked at, or by an earlier leader.
+	unknown = 30 * time.Second
 	// rest is the least time between two tries of a shape that fail.
 	rest = time.Second
 )
@@ -52,7 +55,7 @@ func (m *Memory) Wait(pod *v1.Pod, fit *framework.FitError) {
 	case fit != nil:
 		m.learn(l, pod, fit)
 	case l.refusal == nil:
-		m.call(l, grace)
+		m.call(l, unknown)
 	}
 }
 
@@ -66,7 +69,7 @@ func (m *Memory) Fail(pod types.UID) {
 	}
 	l.failed(pod, m.cfg.Clock.Now())
 	if l.refusal == nil {
-		m.call(l, grace)
+		m.call(l, unknown)
 	}
 }
 

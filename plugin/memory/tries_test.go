@@ -127,7 +127,7 @@ func TestTries(t *testing.T) {
 		}},
 		{name: "promised room is freed, which kept nobody out", do: func(w *waiters) { w.RoomFreed() }},
 		{name: "promised room is freed", do: func(w *waiters) { w.refuse(waiter(0, 0), "Guard"); w.RoomFreed() }, now: 1},
-		{name: "why one waits is not known", do: func(w *waiters) { w.Wait(waiter(1, 0), nil) }, then: grace},
+		{name: "why one waits is not known", do: func(w *waiters) { w.Wait(waiter(1, 0), nil) }, then: unknown},
 		{name: "the pods leave", do: func(w *waiters) {
 			for i := range 1000 {
 				w.Leave(waiter(0, i).UID)

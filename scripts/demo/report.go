@@ -18,10 +18,12 @@ type Report struct {
 
 // RoundReport is what was seen of one round.
 type RoundReport struct {
-	Name                  string              `json:"name"`
-	Pods                  int                 `json:"pods"`
-	Bound                 int                 `json:"bound"`
-	BoundOnReserved       int                 `json:"boundOnReserved"`
+	Name            string `json:"name"`
+	Pods            int    `json:"pods"`
+	Bound           int    `json:"bound"`
+	BoundOnReserved int    `json:"boundOnReserved"`
+	// BoundAhead pods found room on another node before theirs could be used.
+	BoundAhead            int                 `json:"boundAhead"`
 	Nodes                 int                 `json:"nodes"`
 	InstancesLaunched     int                 `json:"instancesLaunched"`
 	InstancesLeft         int                 `json:"instancesLeft"`
@@ -80,6 +82,9 @@ func (r *RoundReport) measure(v *observe.View, calls []simec2.Call, instances []
 		}
 		claim := v.ClaimOf(uid)
 		if claim == nil || claim.Status.NodeName != p.Node {
+			if own := v.Nodes[p.Promised]; p.Promised != p.Node && (own == nil || own.Schedulable.IsZero() || p.Bound.Before(own.Schedulable)) {
+				r.BoundAhead++
+			}
 			continue
 		}
 		r.BoundOnReserved++

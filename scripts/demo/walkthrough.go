@@ -124,8 +124,8 @@ func (w *walkthrough) playRound(ctx context.Context, r round) (result RoundRepor
 	if boundErr != nil {
 		return result, boundErr
 	}
-	w.timeline.say("all %d pods are bound, %d of them on the node reserved for them: %d nodes, $%.4f per hour",
-		result.Bound, result.BoundOnReserved, result.Nodes, result.PricePerHour)
+	w.timeline.say("all %d pods are bound, %d of them on the node reserved for them, %d elsewhere before that was ready: %d nodes, $%.4f per hour",
+		result.Bound, result.BoundOnReserved, result.BoundAhead, result.Nodes, result.PricePerHour)
 
 	if err := w.cleanUp(ctx, r, &result, instancesBefore); err != nil {
 		return result, err
@@ -164,8 +164,8 @@ func (r *RoundReport) judge(pods int) error {
 	switch {
 	case r.Pods != pods || r.Bound != pods:
 		return fmt.Errorf("%d of %d pods were bound", r.Bound, pods)
-	case r.BoundOnReserved != pods:
-		return fmt.Errorf("%d of %d pods were bound on the node reserved for them", r.BoundOnReserved, pods)
+	case r.BoundOnReserved+r.BoundAhead != pods:
+		return fmt.Errorf("%d of %d pods were bound on the node reserved for them, and %d elsewhere before that was ready", r.BoundOnReserved, pods, r.BoundAhead)
 	case r.InstancesLaunched != r.Nodes:
 		return fmt.Errorf("%d instances were launched, %d nodes were used", r.InstancesLaunched, r.Nodes)
 	case r.InstancesLeft != 0:
