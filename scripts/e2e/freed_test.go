@@ -89,6 +89,8 @@ func TestSlowNode(t *testing.T) {
 	keep := deployment("keep", 1, "100m")
 	w.create(keep)
 	quick := w.bound("keep", 1)[0].Spec.NodeName
+	// Until then it has room to spare, which the next pod would be given.
+	w.moment("its node is initialized", "m5", func(s scene) bool { return every(1, s.claims, initialized) })
 	w.cordon(quick, true)
 	w.startsUp(p, bootTaint)
 	w.create(deployment("waits", 1, oneEach))
