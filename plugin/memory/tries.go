@@ -164,13 +164,14 @@ func (m *Memory) Tries() (pods []types.UID, wait time.Duration) {
 // Called is told when Tries may have something new to say.
 func (m *Memory) Called() <-chan struct{} { return m.called }
 
-// RoomFreed notes that promised room became free.
+// RoomFreed notes that promised room became free. It is left to others first: of many pods
+// that are bound at a time, some are about to take it up.
 func (m *Memory) RoomFreed() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.lines {
 		if l.refusal != nil && l.refusal.guarded {
-			m.call(l, 0)
+			m.call(l, grace)
 		}
 	}
 }

@@ -126,7 +126,7 @@ func TestTries(t *testing.T) {
 			w.refuse(waiter(0, 1000), "Fits")
 		}},
 		{name: "promised room is freed, which kept nobody out", do: func(w *waiters) { w.RoomFreed() }},
-		{name: "promised room is freed", do: func(w *waiters) { w.refuse(waiter(0, 0), "Guard"); w.RoomFreed() }, now: 1},
+		{name: "promised room is freed", do: func(w *waiters) { w.refuse(waiter(0, 0), "Guard"); w.RoomFreed() }, then: grace},
 		{name: "why one waits is not known", do: func(w *waiters) { w.Wait(waiter(1, 0), nil) }, then: unknown},
 		{name: "the pods leave", do: func(w *waiters) {
 			for i := range 1000 {

@@ -82,7 +82,8 @@ func (r *RoundReport) measure(v *observe.View, calls []simec2.Call, instances []
 		}
 		claim := v.ClaimOf(uid)
 		if claim == nil || claim.Status.NodeName != p.Node {
-			if own := v.Nodes[p.Promised]; p.Promised != p.Node && (own == nil || own.Schedulable.IsZero() || p.Bound.Before(own.Schedulable)) {
+			// A try may be under way when the pod's own node becomes ready.
+			if own := v.Nodes[p.Promised]; p.Promised != p.Node && (own == nil || own.Schedulable.IsZero() || p.Bound.Before(own.Schedulable.Add(time.Second))) {
 				r.BoundAhead++
 			}
 			continue
