@@ -153,7 +153,7 @@ func BenchmarkFit(b *testing.B) {
 			}
 			l.plugin.Apply(updates)
 			l.snapshot()
-			p := pod("fits", "0").SchedulerName(SchedulerName).Obj()
+			p := pod("fits", "0").Obj()
 			b.ReportAllocs()
 			for b.Loop() {
 				if !l.takes(p) {

@@ -10,16 +10,15 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
-)
 
-// ErrSeveralProfiles says that more than one profile enables the plugin. Each would keep
-// a ledger of its own and act on the other's pods.
-var ErrSeveralProfiles = errors.New("plugin " + Name + " may be enabled in one profile only")
+	"github.com/slipway-dev/slipway/plugin/config"
+)
 
 // firstSync is how long a scheduler that begins to lead waits for the launcher to tell
 // which room is promised. Without the launcher it then schedules what fits.
@@ -31,19 +30,36 @@ type Builder struct {
 	plugin *Slipway
 }
 
-// New is the plugin's factory; it may be called once. See New.
+// New is the plugin's factory. The scheduler calls it for each profile that enables the
+// plugin, before it runs; all get the same one. It fails on arguments that are not valid
+// or do not go together, and if the certificates cannot be read.
 func (b *Builder) New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.plugin != nil {
-		return nil, ErrSeveralProfiles
+	if err := b.add(ctx, obj, handle); err != nil {
+		return nil, fmt.Errorf("plugin %s: profile %s: %w", Name, handle.ProfileName(), err)
 	}
-	p, err := New(ctx, obj, handle)
+	return b.plugin, nil
+}
+
+func (b *Builder) add(ctx context.Context, obj runtime.Object, handle fwk.Handle) error {
+	args, err := config.FromObject(obj)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b.plugin = p.(*Slipway)
-	return p, nil
+	path := field.NewPath("args")
+	if err := config.Validate(path, args); err != nil {
+		return err
+	}
+	if b.plugin == nil {
+		b.plugin, err = start(ctx, args, handle)
+		return err
+	}
+	if err := config.ValidateShared(path, args, b.plugin.args); err != nil {
+		return err
+	}
+	b.plugin.join(args, handle)
+	return nil
 }
 
 // Attach prepares a scheduler, before it runs, for what plugins are not asked about: that

@@ -75,7 +75,7 @@ func TestMemoryForgets(t *testing.T) {
 	spread := func() *st.PodWrapper {
 		return pod("new", "0").Label("app", "a").SpreadConstraint(1, "zone", v1.DoNotSchedule, like("a"), nil, nil, nil, nil)
 	}
-	nominee := func() *v1.Pod { return pod("nominee", "3").Priority(10).SchedulerName(SchedulerName).Obj() }
+	nominee := func() *v1.Pod { return pod("nominee", "3").Priority(10).Obj() }
 	to := func(node string) *fwk.NominatingInfo {
 		return &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: node}
 	}

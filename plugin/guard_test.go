@@ -29,13 +29,13 @@ func TestGuard(t *testing.T) {
 		{name: "other holders beside it", pod: pod("b", "2").Obj(), holders: []*v1.Pod{pod("h", "1").Obj(), pod("i", "2").Obj()},
 			pods: []*v1.Pod{pod("h", "1").Node("n").Obj()}},
 		{name: "a DaemonSet's pod", pod: daemon, holders: []*v1.Pod{pod("h", "4").Obj()}, fits: true},
-		{name: "nothing is requested", pod: st.MakePod().Namespace("ns").Name("b").UID("b").Obj(), holders: []*v1.Pod{pod("h", "4").Obj()}, fits: true},
-		{name: "the number of pods", pod: st.MakePod().Namespace("ns").Name("b").UID("b").Obj(), holders: []*v1.Pod{
+		{name: "nothing is requested", pod: st.MakePod().Namespace("ns").Name("b").UID("b").SchedulerName(SchedulerName).Obj(), holders: []*v1.Pod{pod("h", "4").Obj()}, fits: true},
+		{name: "the number of pods", pod: st.MakePod().Namespace("ns").Name("b").UID("b").SchedulerName(SchedulerName).Obj(), holders: []*v1.Pod{
 			pod("1", "0").Obj(), pod("2", "0").Obj(), pod("3", "0").Obj(), pod("4", "0").Obj(), pod("5", "0").Obj(),
 			pod("6", "0").Obj(), pod("7", "0").Obj(), pod("8", "0").Obj(), pod("9", "0").Obj(), pod("10", "0").Obj(),
 		}},
 		{name: "another resource", pod: pod("b", "1").Req(map[v1.ResourceName]string{"example.com/gpu": "1"}).Obj(),
-			holders: []*v1.Pod{st.MakePod().Namespace("ns").Name("h").UID("h").Req(map[v1.ResourceName]string{"example.com/gpu": "1"}).Obj()}},
+			holders: []*v1.Pod{st.MakePod().Namespace("ns").Name("h").UID("h").SchedulerName(SchedulerName).Req(map[v1.ResourceName]string{"example.com/gpu": "1"}).Obj()}},
 		{name: "a host port", pod: pod("b", "1").HostPort(80).Obj(), holders: []*v1.Pod{pod("h", "1").HostPort(80).Obj()}},
 		{name: "another host port", pod: pod("b", "1").HostPort(81).Obj(), holders: []*v1.Pod{pod("h", "1").HostPort(80).Obj()}, fits: true},
 	} {

@@ -15,7 +15,7 @@ import (
 func TestMemoryKeeps(t *testing.T) {
 	l := newLab(t)
 	l.addNode(node("n", "4"))
-	nominee := pod("nominee", "3").Priority(10).SchedulerName(SchedulerName).Obj()
+	nominee := pod("nominee", "3").Priority(10).Obj()
 	l.addPod(nominee)
 	l.addNominated(nominee, &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: "n"})
 	l.refuse(pod("new", "2").Obj(), nil)
@@ -35,7 +35,7 @@ func TestMemoryKeeps(t *testing.T) {
 		pod("like", "2").PodAffinityExists("app", "host", st.PodAffinityWithRequiredReq).Obj(),
 		pod("like", "2").SpreadConstraint(1, "zone", v1.DoNotSchedule, nil, nil, nil, nil, nil).Obj(),
 		pod("like", "2").InitReq(map[v1.ResourceName]string{v1.ResourceCPU: "1"}).Obj(),
-		st.MakePod().Namespace("other").Name("like").UID("like").Req(map[v1.ResourceName]string{v1.ResourceCPU: "2"}).Obj(),
+		st.MakePod().Namespace("other").Name("like").UID("like").SchedulerName(SchedulerName).Req(map[v1.ResourceName]string{v1.ResourceCPU: "2"}).Obj(),
 	} {
 		if l.remembers(other) {
 			t.Errorf("taken for alike: %+v", other)

@@ -22,9 +22,8 @@ const delayAnnotation = "slipway.dev/launch-delay"
 
 // policy says what is done for a pod that fits nowhere, and when.
 type policy struct {
-	order   config.Order
-	byClass map[string]config.Order
-	delay   time.Duration
+	// rules are the arguments that each profile has of its own, by its name.
+	rules map[string]*config.SlipwayArgs
 
 	// undecided pods may yet preempt others, in the attempt that is under way.
 	undecided sync.Map
@@ -32,25 +31,26 @@ type policy struct {
 	due workqueue.TypedDelayingInterface[ledger.PodRef]
 }
 
-func newPolicy(args *config.SlipwayArgs, clk clock.WithTicker) *policy {
+func newPolicy(clk clock.WithTicker) *policy {
 	return &policy{
-		order: args.Order, byClass: args.OrderByPriorityClass, delay: args.LaunchDelay.Duration,
-		due: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[ledger.PodRef]{Clock: clk}),
+		rules: map[string]*config.SlipwayArgs{},
+		due:   workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[ledger.PodRef]{Clock: clk}),
 	}
 }
 
 // orderOf says what is tried first for a pod.
 func (p *policy) orderOf(pod *v1.Pod) config.Order {
-	if order, ok := p.byClass[pod.Spec.PriorityClassName]; ok {
+	rules := p.rules[pod.Spec.SchedulerName]
+	if order, ok := rules.OrderByPriorityClass[pod.Spec.PriorityClassName]; ok {
 		return order
 	}
-	return p.order
+	return rules.Order
 }
 
 // dueAt is when a node may be launched for a pod. An annotation that is no duration is
 // treated as none; note says so.
 func (p *policy) dueAt(pod *v1.Pod) (at time.Time, note string) {
-	delay := p.delay
+	delay := p.rules[pod.Spec.SchedulerName].LaunchDelay.Duration
 	if s, ok := pod.Annotations[delayAnnotation]; ok {
 		switch d, err := time.ParseDuration(s); {
 		case err != nil || d < 0:

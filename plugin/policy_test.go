@@ -25,33 +25,33 @@ func TestPolicy(t *testing.T) {
 	)
 	for _, tt := range []struct {
 		name   string
-		change func(p *policy, pod *v1.Pod)
+		change func(rules *config.SlipwayArgs, pod *v1.Pod)
 		want   string
 	}{
-		{"launch first", func(*policy, *v1.Pod) {}, handedOver},
-		{"preempt first", func(p *policy, _ *v1.Pod) { p.order = config.PreemptFirst }, preempts},
-		{"never", func(p *policy, _ *v1.Pod) { p.order = config.NeverLaunch }, never},
-		{"its class launches", func(p *policy, pod *v1.Pod) {
-			p.order, p.byClass, pod.Spec.PriorityClassName = config.NeverLaunch, map[string]config.Order{"high": config.LaunchFirst}, "high"
+		{"launch first", func(*config.SlipwayArgs, *v1.Pod) {}, handedOver},
+		{"preempt first", func(rules *config.SlipwayArgs, _ *v1.Pod) { rules.Order = config.PreemptFirst }, preempts},
+		{"never", func(rules *config.SlipwayArgs, _ *v1.Pod) { rules.Order = config.NeverLaunch }, never},
+		{"its class launches", func(rules *config.SlipwayArgs, pod *v1.Pod) {
+			rules.Order, rules.OrderByPriorityClass, pod.Spec.PriorityClassName = config.NeverLaunch, map[string]config.Order{"high": config.LaunchFirst}, "high"
 		}, handedOver},
-		{"another class launches", func(p *policy, pod *v1.Pod) {
-			p.order, p.byClass, pod.Spec.PriorityClassName = config.NeverLaunch, map[string]config.Order{"high": config.LaunchFirst}, "low"
+		{"another class launches", func(rules *config.SlipwayArgs, pod *v1.Pod) {
+			rules.Order, rules.OrderByPriorityClass, pod.Spec.PriorityClassName = config.NeverLaunch, map[string]config.Order{"high": config.LaunchFirst}, "low"
 		}, never},
-		{"delayed", func(p *policy, _ *v1.Pod) { p.delay = 30 * time.Second }, until + "01:47:00 UTC"},
-		{"delayed long enough", func(p *policy, _ *v1.Pod) { p.delay = 10 * time.Second }, handedOver},
-		{"delayed by annotation", func(_ *policy, pod *v1.Pod) { pod.Annotations = map[string]string{delayAnnotation: "1m"} }, until + "01:47:30 UTC"},
-		{"not delayed, by annotation", func(p *policy, pod *v1.Pod) {
-			p.delay, pod.Annotations = time.Hour, map[string]string{delayAnnotation: "0s"}
+		{"delayed", func(rules *config.SlipwayArgs, _ *v1.Pod) { rules.LaunchDelay.Duration = 30 * time.Second }, until + "01:47:00 UTC"},
+		{"delayed long enough", func(rules *config.SlipwayArgs, _ *v1.Pod) { rules.LaunchDelay.Duration = 10 * time.Second }, handedOver},
+		{"delayed by annotation", func(_ *config.SlipwayArgs, pod *v1.Pod) { pod.Annotations = map[string]string{delayAnnotation: "1m"} }, until + "01:47:30 UTC"},
+		{"not delayed, by annotation", func(rules *config.SlipwayArgs, pod *v1.Pod) {
+			rules.LaunchDelay.Duration, pod.Annotations = time.Hour, map[string]string{delayAnnotation: "0s"}
 		}, handedOver},
-		{"an annotation that nobody understands", func(p *policy, pod *v1.Pod) {
-			p.delay, pod.Annotations = 30*time.Second, map[string]string{delayAnnotation: "soon"}
+		{"an annotation that nobody understands", func(rules *config.SlipwayArgs, pod *v1.Pod) {
+			rules.LaunchDelay.Duration, pod.Annotations = 30*time.Second, map[string]string{delayAnnotation: "soon"}
 		}, until + `01:47:00 UTC (annotation slipway.dev/launch-delay is "soon", which is no duration such as 90s)`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			a := pod("a", "2").Obj()
 			a.CreationTimestamp = metav1.NewTime(w.clock.Now().Add(-10 * time.Second))
-			tt.change(w.plugin.policy, a)
+			tt.change(w.plugin.policy.rules[SchedulerName], a)
 			w.exists(a)
 			w.nodes(nil, node("small", "1"))
 			if got := w.plugin.launchesAtOnce(a); got != (tt.want == handedOver) {
@@ -79,7 +79,7 @@ func TestPreemptFirst(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.plugin.policy.order = config.PreemptFirst
+			w.plugin.policy.rules[SchedulerName].Order = config.PreemptFirst
 			a := pod("a", "2").Obj()
 			w.exists(a)
 			w.nodes(nil, node("small", "1"))

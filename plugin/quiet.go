@@ -26,7 +26,7 @@ func (p *Slipway) explaining(next scheduler.FailureHandlerFn) scheduler.FailureH
 		defer p.follow(ref)
 		p.tried(uid)
 		p.decide(info.Pod, status, nominating)
-		if f.ProfileName() != p.handle.ProfileName() || !p.explains(uid, status, nominating) {
+		if !p.explains(uid, status, nominating) {
 			next(ctx, f, info, status, nominating, start)
 			return
 		}

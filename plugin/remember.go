@@ -20,12 +20,17 @@ type collected struct{}
 // Clone implements fwk.StateData.
 func (c collected) Clone() fwk.StateData { return c }
 
-// newMemory returns the memory of a scheduler, listening to its queue; nil if the plugin
-// is not the first to be asked about pods that fit nowhere: the plugins before it would
-// miss what PreFilter leaves for them.
+// newMemory returns the memory of a scheduler, listening to its queue. It leaves out
+// profiles in which the plugin is not the first to be asked about pods that fit nowhere:
+// the plugins before it would miss what PreFilter leaves for them. Without any it is nil.
 func (p *Slipway) newMemory(sched *scheduler.Scheduler) (*memory.Memory, error) {
-	profile := sched.Profiles[p.handle.ProfileName()]
-	if asked := profile.ListPlugins().PostFilter.Enabled; len(asked) == 0 || asked[0].Name != Name {
+	extensions := map[string][]fwk.EnqueueExtensions{}
+	for name, f := range sched.Profiles {
+		if asked := f.ListPlugins().PostFilter.Enabled; len(asked) > 0 && asked[0].Name == Name {
+			extensions[name] = f.EnqueueExtensions()
+		}
+	}
+	if len(extensions) == 0 {
 		return nil, nil
 	}
 	core := p.handle.SharedInformerFactory().Core().V1()
@@ -33,7 +38,7 @@ func (p *Slipway) newMemory(sched *scheduler.Scheduler) (*memory.Memory, error) 
 		Clock:      p.clock,
 		Namespaces: core.Namespaces().Lister(),
 		Nodes:      core.Nodes().Lister(),
-		Extensions: profile.EnqueueExtensions(),
+		Extensions: extensions,
 		Guard:      Name,
 		Freed:      p.ledger.Freed,
 		Observe:    p.metrics.remembered,
@@ -58,7 +63,7 @@ func (p *Slipway) newMemory(sched *scheduler.Scheduler) (*memory.Memory, error) 
 func (p *Slipway) remembering(m *memory.Memory, next schedulePod) schedulePod {
 	return func(ctx context.Context, f framework.Framework, state fwk.CycleState, info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
 		defer m.End()
-		if f.ProfileName() != p.handle.ProfileName() {
+		if !m.Knows(f.ProfileName()) {
 			return next(ctx, f, state, info)
 		}
 		isNew := p.isNew(info)

@@ -64,9 +64,9 @@ func TestRemembering(t *testing.T) {
 				}
 				return state, fit
 			}
-			_, first := refused(pod("a", "2").SchedulerName(SchedulerName).Obj(), false)
+			_, first := refused(pod("a", "2").Obj(), false)
 
-			b := pod("b", "2").SchedulerName(SchedulerName).Obj()
+			b := pod("b", "2").Obj()
 			if tc.change != nil {
 				tc.change(b)
 			}

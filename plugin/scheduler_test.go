@@ -37,6 +37,8 @@ type cluster struct {
 	sched    *scheduler.Scheduler
 	launcher *launchertest.Launcher
 	builder  plugin.Builder
+	// others are further profiles, by name, with what sets their arguments apart.
+	others map[string]func(*config.SlipwayArgs)
 	// wrap, if set, stands between the watches of pods and nodes and those who watch; it is
 	// told what there is when a watch begins.
 	wrap  func(source watch.Interface, present []runtime.Object) watch.Interface
@@ -59,6 +61,13 @@ func startCluster(t *testing.T, change ...func(*cluster, *config.SlipwayArgs)) *
 		f(c, args)
 	}
 	profiles := plugin.ShippedProfiles(t, args)
+	for name, change := range c.others {
+		other := *args
+		change(&other)
+		more := plugin.ShippedProfiles(t, &other)
+		more[0].SchedulerName = name
+		profiles = append(profiles, more...)
+	}
 	c.launcher.Start()
 
 	informers := scheduler.NewInformerFactory(c.client, 0)
@@ -142,7 +151,12 @@ func (c *cluster) bind(action clienttesting.Action) (bool, runtime.Object, error
 
 func (c *cluster) create(name, cpu string) {
 	c.t.Helper()
-	pod := st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(plugin.SchedulerName).
+	c.createAs(plugin.SchedulerName, name, cpu, 0)
+}
+
+func (c *cluster) createAs(scheduler, name, cpu string, priority int32) {
+	c.t.Helper()
+	pod := st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(scheduler).Priority(priority).
 		Req(map[v1.ResourceName]string{v1.ResourceCPU: cpu}).Obj()
 	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, pod, metav1.CreateOptions{}); err != nil {
 		c.t.Fatal(err)
@@ -263,11 +277,7 @@ func TestUnlaunchable(t *testing.T) {
 	c.join("n1", "2")
 	c.create("low", "2")
 	c.waitForPod("low", "bound", bound("n1"))
-	high := st.MakePod().Namespace("ns").Name("high").UID("high").SchedulerName(plugin.SchedulerName).Priority(10).
-		Req(map[v1.ResourceName]string{v1.ResourceCPU: "2"}).Obj()
-	if _, err := c.client.CoreV1().Pods("ns").Create(c.ctx, high, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	c.createAs(plugin.SchedulerName, "high", "2", 10)
 	c.waitForLauncher(1)
 	if _, err := c.client.CoreV1().Pods("ns").Get(c.ctx, "low", metav1.GetOptions{}); err != nil {
 		t.Errorf("a pod was preempted although a node may be launched: %v", err)

@@ -19,13 +19,15 @@
 //	FailureHandler  does its work on the queue in silence for pods that wait for the
 //	                launcher; the teller says it all in one write (quiet.go, teller.go)
 //
+// Of several profiles that enable the plugin, all share one Slipway, with its ledger and
+// its launcher; what is tried first and when is each profile's own (policy.go).
+//
 // Which fault is covered by what, by when and in which test, the comment of package
 // scripts/e2e lists.
 package plugin
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,9 +35,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/metrics/legacyregistry"
@@ -68,7 +68,9 @@ type launcher interface {
 
 // Slipway implements the extension points listed at the top of the package.
 type Slipway struct {
+	// handle is the first profile's. What is asked of it, all profiles share.
 	handle   fwk.Handle
+	args     *config.SlipwayArgs
 	logger   klog.Logger
 	clock    clock.WithTicker
 	ledger   *ledger.Ledger
@@ -106,19 +108,12 @@ var (
 	_ courier.Sink          = (*Slipway)(nil)
 )
 
-// New builds the plugin and starts its goroutines, which end with ctx or Close. It fails
-// on arguments that are not valid, and if the certificates cannot be read.
-func New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-	args, err := config.FromObject(obj)
-	if err != nil {
-		return nil, fmt.Errorf("plugin %s: %w", Name, err)
-	}
-	if err := config.Validate(field.NewPath("args"), args); err != nil {
-		return nil, fmt.Errorf("plugin %s: %w", Name, err)
-	}
+// start builds the plugin and starts its goroutines, which end with ctx or Close. It fails
+// if the certificates cannot be read.
+func start(ctx context.Context, args *config.SlipwayArgs, handle fwk.Handle) (*Slipway, error) {
 	m, err := newMetrics(legacyregistry.Register)
 	if err != nil {
-		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+		return nil, err
 	}
 	p := assemble(ctx, handle, args, clock.RealClock{}, m)
 	c, err := courier.New(courier.Config{
@@ -134,19 +129,20 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin
 	})
 	if err != nil {
 		p.shutDown()
-		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+		return nil, err
 	}
 	p.launcher = c
 	if err := p.start(ctx, c.Run); err != nil {
-		return nil, fmt.Errorf("plugin %s: %w", Name, err)
+		return nil, err
 	}
 	return p, nil
 }
 
-// assemble builds the plugin but for its launcher.
+// assemble builds the plugin for one profile, but for its launcher.
 func assemble(ctx context.Context, handle fwk.Handle, args *config.SlipwayArgs, clk clock.WithTicker, m *metrics) *Slipway {
 	p := &Slipway{
 		handle: handle,
+		args:   args,
 		logger: klog.LoggerWithName(klog.FromContext(ctx), Name),
 		clock:  clk,
 		ledger: ledger.New(ledger.Config{
@@ -160,10 +156,17 @@ func assemble(ctx context.Context, handle fwk.Handle, args *config.SlipwayArgs, 
 		metrics: m,
 		synced:  make(chan struct{}),
 		led:     make(chan struct{}),
-		policy:  newPolicy(args, clk),
+		policy:  newPolicy(clk),
 	}
 	p.teller = newTeller(p.ledger, p.pods, handle, clk)
+	p.join(args, handle)
 	return p
+}
+
+// join has a profile take part, before anything runs.
+func (p *Slipway) join(args *config.SlipwayArgs, handle fwk.Handle) {
+	p.policy.rules[handle.ProfileName()] = args
+	p.teller.recorders[handle.ProfileName()] = handle.EventRecorder()
 }
 
 // start starts the goroutines. Those that call back into the scheduler wait for its
@@ -203,7 +206,7 @@ func (p *Slipway) shutDown() {
 	p.policy.due.ShutDown()
 }
 
-// Close ends the goroutines. The scheduler calls it when it stops.
+// Close ends the goroutines. Each profile calls it when the scheduler stops.
 func (p *Slipway) Close() error {
 	p.stop()
 	p.wg.Wait()

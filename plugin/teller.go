@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -41,6 +42,8 @@ type teller struct {
 	handle fwk.Handle
 	clock  clock.Clock
 	queue  workqueue.TypedRateLimitingInterface[ledger.PodRef]
+	// recorders speak for each profile, by its name. Pods of others are theirs to tell of.
+	recorders map[string]events.EventRecorderLogger
 
 	mu   sync.Mutex
 	told map[types.UID]told
@@ -59,8 +62,9 @@ func newTeller(l *ledger.Ledger, pods corelisters.PodLister, handle fwk.Handle, 
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[ledger.PodRef](100*time.Millisecond, 10*time.Second)
 	return &teller{
 		ledger: l, pods: pods, handle: handle, clock: clk,
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[ledger.PodRef]{Clock: clk}),
-		told:  map[types.UID]told{},
+		queue:     workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[ledger.PodRef]{Clock: clk}),
+		recorders: map[string]events.EventRecorderLogger{},
+		told:      map[types.UID]told{},
 	}
 }
 
@@ -106,11 +110,11 @@ func (t *teller) next(ctx context.Context) bool {
 	return true
 }
 
-// waiting returns the pod while it waits for news; nil when it is bound or gone, which
-// is the only error of a lister.
+// waiting returns the pod while it waits for news; nil when it is bound, another
+// scheduler's, or gone, which is the only error of a lister.
 func (t *teller) waiting(ref ledger.PodRef) *v1.Pod {
 	pod, err := t.pods.Pods(ref.Namespace).Get(ref.Name)
-	if err != nil || pod.UID != ref.UID || pod.Spec.NodeName != "" {
+	if err != nil || pod.UID != ref.UID || pod.Spec.NodeName != "" || t.recorders[pod.Spec.SchedulerName] == nil {
 		return nil
 	}
 	return pod
@@ -194,7 +198,7 @@ func (t *teller) announce(pod *v1.Pod, r ledger.Reservation, last string) string
 		return last
 	}
 	if about != last {
-		t.handle.EventRecorder().Eventf(pod, nil, kind, reason, "Launching", "%s", truncate(note))
+		t.recorders[pod.Spec.SchedulerName].Eventf(pod, nil, kind, reason, "Launching", "%s", truncate(note))
 	}
 	return about
 }

@@ -128,7 +128,7 @@ func newWorld(t *testing.T) *world {
 			return w.plugin, nil
 		}, "PreEnqueue", "PreFilter", "Filter", "PostFilter", "Reserve", "PostBind"),
 	}
-	w.fw, err = tf.NewFramework(ctx, register, "slipway-scheduler",
+	w.fw, err = tf.NewFramework(ctx, register, SchedulerName,
 		frameworkruntime.WithInformerFactory(w.factory), frameworkruntime.WithClientSet(w.client),
 		frameworkruntime.WithEventRecorder(w.events), frameworkruntime.WithPodActivator(w),
 		frameworkruntime.WithSnapshotSharedLister(w.lister), frameworkruntime.WithPodNominator(w.queue))
@@ -222,7 +222,7 @@ func (o outcome) String() string {
 }
 
 func pod(name string, cpu string) *st.PodWrapper {
-	return st.MakePod().Namespace("ns").Name(name).UID(name).Req(map[v1.ResourceName]string{v1.ResourceCPU: cpu})
+	return st.MakePod().Namespace("ns").Name(name).UID(name).SchedulerName(SchedulerName).Req(map[v1.ResourceName]string{v1.ResourceCPU: cpu})
 }
 
 func node(name string, cpu string) *v1.Node {

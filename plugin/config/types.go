@@ -11,7 +11,8 @@ import (
 )
 
 // SlipwayArgs configures the Slipway plugin. In a KubeSchedulerConfiguration it is the
-// args of the pluginConfig named Slipway.
+// args of the pluginConfig named Slipway. Where several profiles enable the plugin, order,
+// orderByPriorityClass and launchDelay are each profile's own; all else must be the same.
 type SlipwayArgs struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -56,3 +56,24 @@ func Validate(path *field.Path, args *SlipwayArgs) error {
 	}
 	return errs.ToAggregate()
 }
+
+// ValidateShared reports in what a profile's arguments differ from those of the first
+// profile though all profiles share it: one launcher, and one set of reservations.
+func ValidateShared(path *field.Path, args, first *SlipwayArgs) error {
+	const why = "must be what it is in the first profile with the plugin: they share their launcher and reservations"
+	var errs field.ErrorList
+	for _, f := range []struct {
+		name      string
+		got, want any
+	}{
+		{"launcherAddress", args.LauncherAddress, first.LauncherAddress},
+		{"tls", args.TLS, first.TLS},
+		{"requestTimeout", args.RequestTimeout, first.RequestTimeout},
+		{"ttl", args.TTL, first.TTL},
+	} {
+		if f.got != f.want {
+			errs = append(errs, field.Invalid(path.Child(f.name), f.got, why))
+		}
+	}
+	return errs.ToAggregate()
+}

@@ -104,7 +104,7 @@ func (m *Memory) undoes(c change, r *refusal) bool {
 			return true
 		}
 	}
-	for event, hints := range m.hints {
+	for event, hints := range m.hints[r.pod.Spec.SchedulerName] {
 		if !framework.MatchClusterEvents(event, c.event) {
 			continue
 		}

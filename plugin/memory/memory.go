@@ -50,8 +50,9 @@ type Config struct {
 	Clock      clock.PassiveClock
 	Namespaces corelisters.NamespaceLister
 	Nodes      corelisters.NodeLister
-	// Extensions say upon which changes the profile's plugins look at a pod again.
-	Extensions []fwk.EnqueueExtensions
+	// Extensions say upon which changes the plugins of a profile look at a pod again, by the
+	// profile's name. Pods of other profiles are none of the memory's business.
+	Extensions map[string][]fwk.EnqueueExtensions
 	// Guard is the plugin that keeps pods out of promised room, and Freed counts the times
 	// at which promised room became free.
 	Guard string
@@ -76,7 +77,7 @@ const (
 // Recall, Record, End for each pod; changes come from anywhere, through a Queue.
 type Memory struct {
 	cfg   Config
-	hints map[fwk.ClusterEvent][]hint
+	hints map[string]map[fwk.ClusterEvent][]hint // by profile
 
 	mu       sync.Mutex
 	refusals map[string]*refusal
@@ -115,14 +116,23 @@ type refusal struct {
 
 // New returns an empty memory. The error is that of an extension.
 func New(cfg Config) (*Memory, error) {
-	hints, err := hintsOf(cfg.Extensions)
-	if err != nil {
-		return nil, err
+	hints := make(map[string]map[fwk.ClusterEvent][]hint, len(cfg.Extensions))
+	for profile, extensions := range cfg.Extensions {
+		var err error
+		if hints[profile], err = hintsOf(extensions); err != nil {
+			return nil, fmt.Errorf("profile %s: %w", profile, err)
+		}
 	}
 	return &Memory{
 		cfg: cfg, hints: hints, refusals: map[string]*refusal{}, leaving: sets.New[string](),
 		lines: map[string]*line{}, inLine: map[types.UID]*line{}, called: make(chan struct{}, 1),
 	}, nil
+}
+
+// Knows reports whether pods of a profile are remembered.
+func (m *Memory) Knows(profile string) bool {
+	_, known := m.hints[profile]
+	return known
 }
 
 // Begin notes that the scheduler took up a pod. It must be called before the snapshot is

@@ -73,10 +73,14 @@ func (m *Memory) Fail(pod types.UID) {
 	}
 }
 
-// lineOf returns the line that a pod is in, with the pod in it; nil if there are too many.
+// lineOf returns the line that a pod is in, with the pod in it; nil if there are too many,
+// or the pod is of a profile that is not known.
 func (m *Memory) lineOf(pod *v1.Pod) *line {
 	if l := m.inLine[pod.UID]; l != nil {
 		return l
+	}
+	if !m.Knows(pod.Spec.SchedulerName) {
+		return nil
 	}
 	key := keyOf(pod)
 	l := m.lines[key]

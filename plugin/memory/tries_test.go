@@ -53,7 +53,7 @@ func newWaiters(t *testing.T, shapes, each int) *waiters {
 	t.Helper()
 	w := &waiters{t: t, clock: clocktesting.NewFakeClock(time.Unix(1e9, 0))}
 	m, err := New(Config{
-		Clock: w.clock, Extensions: []fwk.EnqueueExtensions{fits{}}, Guard: "Guard",
+		Clock: w.clock, Extensions: map[string][]fwk.EnqueueExtensions{"": {fits{}}}, Guard: "Guard",
 		Freed: func() uint64 { return w.freed }, Observe: func(Result, string) {},
 	})
 	if err != nil {

@@ -65,8 +65,9 @@ profiles:
 		{"no address", args + "order: LaunchFirst" + tls, "args.launcherAddress: Required value"},
 		{"another order", args + "launcherAddress: a:1\n      order: Sideways" + tls, `args.order: Unsupported value: "Sideways"`},
 		{"no certificate", args + "launcherAddress: a:1\n      tls: {certFile: " + dir + "/nowhere, keyFile: k, caFile: c}", "nowhere: no such file"},
-		{"two profiles", good + strings.Replace(good[strings.Index(good, "- schedulerName"):], "slipway-scheduler", "another", 1),
-			"may be enabled in one profile only"},
+		{"two profiles with launchers of their own", good + strings.NewReplacer("slipway-scheduler", "another", "a:1", "b:1").
+			Replace(good[strings.Index(good, "- schedulerName"):]),
+			`profile another: args.launcherAddress: Invalid value: "b:1": must be what it is in the first profile`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			opts := options.NewOptions()
