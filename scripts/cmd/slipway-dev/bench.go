@@ -20,7 +20,7 @@ func (o *options) benchBurst() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench-burst", Short: "Measure bursts of pods that need nodes and write bench-burst.json", Args: cobra.NoArgs,
 		Long: `Starts a stack whose instances boot at once, and creates bursts of pods that need nodes,
-each after the nodes of the one before have gone. Prints figures, where the time goes, and which
+each after the nodes of the one before have gone; with --boot-delay, they boot so long. Prints figures, where the time goes, and which
 budgets are met; writes bench-burst.json (package scripts/bench/burst documents its fields).
 A missed budget is no error, a pod that is not bound is one.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.runBenchBurst(cmd, cfg) },
@@ -39,7 +39,10 @@ func (o *options) runBenchBurst(cmd *cobra.Command, cfg burst.Config) (err error
 	if err != nil {
 		return err
 	}
-	o.bootDelay, o.shutdownDelay = 0, 0
+	o.shutdownDelay = 0
+	if !cmd.Flags().Changed("boot-delay") {
+		o.bootDelay = 0
+	}
 	s, err := o.start(cmd.Context(), dir, func(what string) { fmt.Println("  " + what) })
 	if err != nil {
 		return fmt.Errorf("%w\nlogs are in %s", err, filepath.Join(dir, "logs"))
