@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -87,22 +88,34 @@ func TestReleasedWhileOthersAreAdded(t *testing.T) {
 	}
 }
 
+// registered is the Node of a launched claim.
+func registered(cordoned bool) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-c"}, Spec: corev1.NodeSpec{Unschedulable: cordoned}}
+}
+
 func TestRoomsOfClaims(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		claim    *v1alpha1.NodeClaim
-		wantOn   []string // pods that hold a place
+		node     *corev1.Node // that has registered; nil: none
+		wantOn   []string     // pods that hold a place
 		wantRoom bool
 	}{
-		{"on its way", launched("a", "b"), []string{"a", "b"}, true},
-		{"a pod that is planned for was released a moment ago", launched("a", "p"), []string{"a"}, true},
-		{"it could not take a pod that is planned for", returned(launched("a", "p"), "p"), []string{"a"}, false},
-		{"it could not take another pod", returned(launched("a", "q"), "q"), []string{"a"}, true},
-		{"not launched yet", claimFor("c", "a"), []string{"a"}, false},
-		{"its node was ready and is gone", initialized(launched("a")), []string{"a"}, false},
+		{"on its way", launched("a", "b"), nil, []string{"a", "b"}, true},
+		{"a pod that is planned for was released a moment ago", launched("a", "p"), nil, []string{"a"}, true},
+		{"it could not take a pod that is planned for", returned(launched("a", "p"), "p"), nil, []string{"a"}, false},
+		{"it could not take another pod", returned(launched("a", "q"), "q"), nil, []string{"a"}, true},
+		{"not launched yet", claimFor("c", "a"), nil, []string{"a"}, false},
+		{"its node was ready and is gone", initialized(launched("a")), nil, []string{"a"}, false},
+		{"its node has registered", launched("a"), registered(false), []string{"a"}, true},
+		{"its node was cordoned before it was ready", launched("a"), registered(true), []string{"a"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, _ := newPlanner(t, interceptor.Funcs{}, waiting("a"), waiting("b"), waiting("p"))
+			objects := []client.Object{waiting("a"), waiting("b"), waiting("p")}
+			if tt.node != nil {
+				objects = append(objects, tt.node)
+			}
+			p, _ := newPlanner(t, interceptor.Funcs{}, objects...)
 			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}}
 			if err := p.addNodes(t.Context(), v, batch{claims: []*v1alpha1.NodeClaim{tt.claim}}, sets.New[types.UID]("p")); err != nil {
 				t.Fatal(err)

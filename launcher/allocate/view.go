@@ -152,7 +152,8 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 // addNodes adds what exists and what is on its way, each with the pods reserved for it.
 // Pods that are planned for hold no place, whatever a claim says that does not know of
 // their release yet, and get no place anew on a node that could not take them. A claim
-// whose node was ready once is not on its way: where the node is missing, it is gone.
+// whose node was ready once is not on its way: where the node is missing, it is gone. One
+// whose node somebody has cordoned is on its way, but not for more pods.
 func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.Set[types.UID]) error {
 	infos, waiting, err := p.lookout.NodeInfos(ctx, p.cfg.Client)
 	if err != nil {
@@ -162,10 +163,11 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 	for _, claim := range b.claims {
 		info := infos[claim.Status.NodeName]
 		initialized := meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInitialized)
+		cordoned := info != nil && info.Node().Spec.Unschedulable
 		if info == nil || !initialized {
 			info = v.inFlight(claim, info)
 			infos[cmp.Or(claim.Status.NodeName, info.Node().Name)] = info
-			if claim.Status.InstanceType != "" && !initialized && !slices.ContainsFunc(claim.Status.Released, planned.Has) {
+			if claim.Status.InstanceType != "" && !initialized && !cordoned && !slices.ContainsFunc(claim.Status.Released, planned.Has) {
 				v.rooms[info.Node().Name] = claim
 			}
 		}
