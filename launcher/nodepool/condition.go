@@ -13,6 +13,8 @@ const (
 	ReasonReady = "Ready"
 	// ReasonInvalidRequirements: a requirement of the pool cannot be evaluated.
 	ReasonInvalidRequirements = "InvalidRequirements"
+	// ReasonInvalidBudget: a disruption budget holds at no time that can be told.
+	ReasonInvalidBudget = "InvalidBudget"
 	// ReasonNodeClassNotFound: the pool names a class that does not exist.
 	ReasonNodeClassNotFound = "NodeClassNotFound"
 	// ReasonNodeClassNotReady: the pool's class is not ready (yet).

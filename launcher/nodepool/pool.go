@@ -69,6 +69,11 @@ func (r *poolReconciler) judge(ctx context.Context, pool *v1alpha1.NodePool) (me
 	if err != nil {
 		return notReady(ReasonInvalidRequirements, fmt.Sprintf("spec.template.spec.requirements: %v", err)), nil
 	}
+	for i, b := range pool.Spec.Disruption.Budgets {
+		if _, err := b.HoldsAt(r.Clock.Now()); err != nil {
+			return notReady(ReasonInvalidBudget, fmt.Sprintf("spec.disruption.budgets[%d]: %v", i, err)), nil
+		}
+	}
 	class, c, err := r.class(ctx, pool)
 	if err != nil || c.Status != metav1.ConditionTrue {
 		return c, err

@@ -27,6 +27,11 @@ func newPool(class string, requirements ...v1alpha1.Requirement) *v1alpha1.NodeP
 	return pool
 }
 
+func withBudget(pool *v1alpha1.NodePool, schedule string) *v1alpha1.NodePool {
+	pool.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "0", Schedule: &schedule, Duration: &metav1.Duration{Duration: time.Hour}}}
+	return pool
+}
+
 func newClass(conditions ...metav1.Condition) *v1alpha1.EC2NodeClass {
 	return &v1alpha1.EC2NodeClass{
 		ObjectMeta: metav1.ObjectMeta{Name: "class"},
@@ -61,6 +66,10 @@ func TestPoolReady(t *testing.T) {
 		{
 			name: "requirement nothing can evaluate", pool: newPool("", v1alpha1.Requirement{Key: "team", Operator: "Like"}),
 			status: metav1.ConditionFalse, reason: ReasonInvalidRequirements, message: `key team: operator "Like" is unknown`,
+		},
+		{
+			name: "budget at no time there is", pool: withBudget(newPool(""), "0 24 * * *"),
+			status: metav1.ConditionFalse, reason: ReasonInvalidBudget, message: `spec.disruption.budgets[0]: invalid schedule: "0 24 * * *"`,
 		},
 		{
 			name: "no such class", pool: newPool("class"),

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
@@ -22,27 +23,35 @@ type allowance struct {
 // unlimited is what holds where no budget applies.
 const unlimited = int(^uint(0) >> 1)
 
-// allowed returns the smallest allowance among the budgets that hold for the reason,
+// allowed returns the smallest allowance among the budgets that hold now for the reason,
 // in a pool of total nodes. Shares are rounded up, so that a small pool with a budget
-// of 10 % can shrink at all; "0" and "0%" forbid.
-func allowed(budgets []v1alpha1.Budget, reason v1alpha1.DisruptionReason, total int) (allowance, error) {
+// of 10 % can shrink at all; "0" and "0%" forbid. A budget that cannot be read is an error
+// even where it is for other reasons or times.
+func allowed(budgets []v1alpha1.Budget, reason v1alpha1.DisruptionReason, total int, now time.Time) (allowance, error) {
 	least := allowance{nodes: unlimited}
 	for _, b := range budgets {
-		if b.Schedule != nil || b.Duration != nil {
-			return allowance{}, fmt.Errorf("%w: schedule and duration are not supported", ErrBudget)
-		}
-		if len(b.Reasons) > 0 && !slices.Contains(b.Reasons, reason) {
-			continue
+		holds, err := b.HoldsAt(now)
+		if err != nil {
+			return allowance{}, fmt.Errorf("%w: %w", ErrBudget, err)
 		}
 		n, err := nodesOf(b.Nodes, total)
 		if err != nil {
 			return allowance{}, err
 		}
-		if n < least.nodes {
-			least = allowance{n, b.Nodes}
+		applies := len(b.Reasons) == 0 || slices.Contains(b.Reasons, reason)
+		if holds && applies && n < least.nodes {
+			least = allowance{n, written(b)}
 		}
 	}
 	return least, nil
+}
+
+// written renders a budget for people: "10%", or "0 from 0 9 * * mon-fri for 8h0m0s".
+func written(b v1alpha1.Budget) string {
+	if b.Schedule == nil {
+		return b.Nodes
+	}
+	return fmt.Sprintf("%s from %s for %s", b.Nodes, *b.Schedule, b.Duration.Duration)
 }
 
 // nodesOf reads "5" or "10%" for a pool of total nodes.

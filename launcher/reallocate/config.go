@@ -13,7 +13,7 @@ import (
 // ErrConfig is wrapped by every complaint about a Config.
 var ErrConfig = errors.New("invalid reallocate configuration")
 
-// Config is what the slow loop needs. Zero durations take the default given with them;
+// Config is what the slow loop needs. Zero counts and durations take the default given with them;
 // the rest is required.
 type Config struct {
 	// Recorder writes events on Nodes.
@@ -23,6 +23,8 @@ type Config struct {
 	// Metrics is where the package registers its metrics.
 	Metrics prometheus.Registerer
 
+	// Concurrency is how many nodes may be looked at and written about at once. 10.
+	Concurrency int
 	// SettleTime is how long a node has its taint before it is looked at for the last
 	// time: a pod that the scheduler had placed before it saw the taint is bound by
 	// then. 500 ms.
@@ -45,6 +47,12 @@ func (c *Config) setDefaults() error {
 		if required.missing {
 			return fmt.Errorf("%w: %s is missing", ErrConfig, required.name)
 		}
+	}
+	if c.Concurrency < 0 {
+		return fmt.Errorf("%w: Concurrency is %d, want at least 1", ErrConfig, c.Concurrency)
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 10
 	}
 	for _, d := range []struct {
 		name   string

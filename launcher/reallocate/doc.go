@@ -2,7 +2,8 @@
 // Each method is a file of its own (emptiness.go); budgets.go bounds how many nodes of
 // a pool may be on their way out at once, whatever the method.
 //
-// All decisions are made by one goroutine, the only worker of its controller: two
-// nodes cannot both take the last place in a budget. The package never terminates
-// anything itself; it deletes NodeClaims, whose termination drains the node.
+// Many nodes are looked at at the same time, each by one goroutine: the controller's queue
+// sees to that. What they share are the places in the budgets (places.go), of which the last
+// is given away once. The package never terminates anything itself; it deletes NodeClaims,
+// whose termination drains the node.
 package reallocate

@@ -54,7 +54,7 @@ type emptiness struct {
 	waiting  waiting
 }
 
-// Reconcile decides about one claim's node. It runs in one goroutine.
+// Reconcile decides about one claim's node.
 func (e *emptiness) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	claim := &v1alpha1.NodeClaim{}
 	if err := e.client.Get(ctx, req.NamespacedName, claim); err != nil {

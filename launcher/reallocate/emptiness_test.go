@@ -142,6 +142,8 @@ func TestCacheThatLagsStopsNothing(t *testing.T) {
 	w.create(newPod("p", "node-a", nil))
 	w.empty.client = withoutPods{w.client}
 	w.lookAfter(30*time.Second, "a")
+	w.expect("a", "True Disrupting tainted")
+	w.lookAfter(time.Second, "a")
 	w.expect("a", "False PodsPresent")
 }
 

@@ -14,8 +14,10 @@ import (
 )
 
 // places are the places in the pools' budgets that this process gave away and that the
-// cache may not show yet. One goroutine uses it. Its zero value is ready for use.
+// cache may not show yet. Its zero value is ready for use; it is safe for concurrent use:
+// the last place in a budget is given away once.
 type places struct {
+	mu     sync.Mutex
 	seeded bool
 	taken  map[string]place // by claim name
 }
@@ -29,6 +31,8 @@ type place struct {
 // take gives the claim a place in its pool's budgets, if there is one; else it says
 // why not. A claim keeps its place until free is called or it is gone.
 func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeClaim, pool *v1alpha1.NodePool) (full string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := p.seed(ctx, e.direct); err != nil {
 		return "", err
 	}
@@ -47,7 +51,7 @@ func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeCla
 			leaving++
 		}
 	}
-	may, err := allowed(pool.Spec.Disruption.Budgets, v1alpha1.ReasonEmpty, total)
+	may, err := allowed(pool.Spec.Disruption.Budgets, v1alpha1.ReasonEmpty, total, e.clock.Now())
 	if err != nil {
 		return "", err
 	}
@@ -88,34 +92,40 @@ func (p *places) isLeaving(claim *v1alpha1.NodeClaim) bool {
 	return isDisrupting(claim)
 }
 
-// settling tells how long to wait until the node's taint is old enough, and whether
-// the claim was deleted, though the cache may not show it yet.
-func (p *places) settling(claim *v1alpha1.NodeClaim, now time.Time) (wait time.Duration, deleted bool) {
-	taken := p.taken[claim.Name]
-	if taken.claim != claim.UID {
-		return 0, false
+// of returns the claim's place; the zero place where it has none.
+func (p *places) of(claim *v1alpha1.NodeClaim) place {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if taken := p.taken[claim.Name]; taken.claim == claim.UID {
+		return taken
 	}
-	return max(0, taken.settled.Sub(now)), taken.deleted
+	return place{}
 }
 
-// marked notes when the taint, which is on the node now, will be old enough. Only the
-// first call for a place counts.
+// marked notes when the taint, which is on the node now, will be old enough.
 func (p *places) marked(claim *v1alpha1.NodeClaim, settled time.Time) {
-	if taken := p.taken[claim.Name]; taken.settled.IsZero() {
-		taken.settled = settled
-		p.taken[claim.Name] = taken
-	}
+	p.change(claim, func(taken *place) { taken.settled = settled })
 }
 
 // deleted notes that the claim is on its way out.
 func (p *places) deleted(claim *v1alpha1.NodeClaim) {
+	p.change(claim, func(taken *place) { taken.deleted = true })
+}
+
+func (p *places) change(claim *v1alpha1.NodeClaim, change func(*place)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	taken := p.taken[claim.Name]
-	taken.deleted = true
+	change(&taken)
 	p.taken[claim.Name] = taken
 }
 
 // free gives the claim's place back.
-func (p *places) free(claim string) { delete(p.taken, claim) }
+func (p *places) free(claim string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.taken, claim)
+}
 
 // waiting holds the claims that a budget keeps, so that they are looked at when a node
 // of their pool is gone. Its zero value is ready for use; it is safe for concurrent use.

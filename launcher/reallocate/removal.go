@@ -20,32 +20,16 @@ import (
 // disruptedTaint keeps new pods off a node that is on its way out.
 var disruptedTaint = corev1.Taint{Key: v1alpha1.DisruptedTaintKey, Effect: corev1.TaintEffectNoSchedule}
 
-// remove takes an empty node one step closer to its end: taint, look again, delete its
+// remove takes an empty node one step closer to its end: a place in the budgets and the
+// taint, then, when no pod can be on its way to it any more, a last look and the end of its
 // claim. It returns how long to wait until the next step; zero to wait for an event.
 func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool) (time.Duration, error) {
-	if wait, deleted := e.places.settling(claim, e.clock.Now()); wait > 0 || deleted {
-		return wait, nil
+	place := e.places.of(claim)
+	if wait := place.settled.Sub(e.clock.Now()); wait > 0 || place.deleted {
+		return max(0, wait), nil
 	}
-	fresh := &corev1.Node{}
-	if err := e.direct.Get(ctx, client.ObjectKeyFromObject(node), fresh); err != nil {
-		return 0, client.IgnoreNotFound(err)
-	}
-	if fresh.UID != node.UID || fresh.DeletionTimestamp != nil {
-		return 0, nil
-	}
-	why, err := e.occupied(ctx, e.direct, claim, fresh)
-	if err != nil {
-		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
-	}
-	if why != "" {
-		return 0, e.keep(ctx, claim, fresh, why)
-	}
-	who, err := e.protected(ctx, claim, fresh)
-	if err != nil {
-		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
-	}
-	if who != "" {
-		return 0, e.block(ctx, claim, fresh, reasonDoNotDisrupt, who+" is annotated "+v1alpha1.DoNotDisruptAnnotation)
+	if kept, err := e.forbidden(ctx, e.client, claim, node); err != nil || kept {
+		return 0, err
 	}
 	full, err := e.places.take(ctx, e, claim, pool)
 	if err != nil {
@@ -53,27 +37,59 @@ func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	}
 	if full != "" {
 		e.waiting.add(claim)
-		return e.retry, e.block(ctx, claim, fresh, reasonBudget, full)
+		return e.retry, e.block(ctx, claim, node, reasonBudget, full)
 	}
 	e.waiting.remove(claim.Name)
-	if wait, err := e.mark(ctx, claim, fresh); err != nil || wait > 0 {
-		return wait, client.IgnoreNotFound(err)
+	if place.settled.IsZero() {
+		return e.mark(ctx, claim, node)
 	}
-	return 0, e.delete(ctx, claim, fresh)
+	return 0, e.end(ctx, claim, node)
+}
+
+// end asks for the claim's end if the API server, which the cache may lag behind, agrees
+// that nothing is in the way.
+func (e *emptiness) end(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
+	fresh := &corev1.Node{}
+	if err := e.direct.Get(ctx, client.ObjectKeyFromObject(node), fresh); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if fresh.UID != node.UID || fresh.DeletionTimestamp != nil {
+		return nil
+	}
+	why, err := e.occupied(ctx, e.direct, claim, fresh)
+	if err != nil {
+		return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+	}
+	if why != "" {
+		return e.keep(ctx, claim, fresh, why)
+	}
+	if kept, err := e.forbidden(ctx, e.direct, claim, fresh); err != nil || kept {
+		return err
+	}
+	return e.delete(ctx, claim, fresh)
+}
+
+// forbidden tells whether somebody forbids to disrupt the node, and then says so on it.
+func (e *emptiness) forbidden(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (bool, error) {
+	who, err := protected(ctx, pods, claim, node)
+	if err != nil || who == "" {
+		return false, err
+	}
+	return true, e.block(ctx, claim, node, reasonDoNotDisrupt, who+" is annotated "+v1alpha1.DoNotDisruptAnnotation)
 }
 
 // protected names what forbids to disrupt the node; empty when nothing does. A pod
 // that does not keep its node from being empty, a DaemonSet's, can still forbid it.
-func (e *emptiness) protected(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
+func protected(ctx context.Context, from client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
 	if node.Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" {
 		return "node " + node.Name, nil
 	}
 	if claim.Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" {
 		return "nodeclaim " + claim.Name, nil
 	}
-	pods, err := cluster.PodsOn(ctx, e.client, node.Name)
+	pods, err := cluster.PodsOn(ctx, from, node.Name)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
 	for i := range pods {
 		if pods[i].Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" && !cluster.IsFinished(&pods[i]) {
@@ -104,19 +120,18 @@ func (e *emptiness) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *
 }
 
 // mark taints the node and tells how long to wait until no pod can be on its way to it
-// any more; zero when that is over. The condition is written first: it says who put
-// the taint there, to whoever goes on after a crash.
+// any more. The condition is written first: it says who put the taint there, to whoever
+// goes on after a crash.
 func (e *emptiness) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
 	_, err := e.setEmpty(ctx, claim, metav1.ConditionTrue, reasonDisrupting, "empty for its pool's consolidateAfter; being removed", e.clock.Now())
 	if err != nil {
-		return 0, err
+		return 0, client.IgnoreNotFound(err)
 	}
 	if err := e.taint(ctx, node); err != nil {
 		return 0, err
 	}
 	e.places.marked(claim, e.clock.Now().Add(e.settle))
-	wait, _ := e.places.settling(claim, e.clock.Now())
-	return wait, nil
+	return e.settle, nil
 }
 
 // delete asks for the claim's end.

@@ -74,7 +74,7 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(e.claimOfNode), builder.WithPredicates(nodeChanges())).
 		Watches(&corev1.Pod{}, e.podHandler()).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: 1, // budgets: see places
+			MaxConcurrentReconciles: cfg.Concurrency,
 			// With the priority queue, a controller of v0.24.1 can hang when it is stopped
 			// (controller-runtime issue 3538), which delays the next leader.
 			UsePriorityQueue:      new(false),

@@ -54,8 +54,7 @@ type Disruption struct {
 
 // Budget bounds the nodes of a pool that are disrupted at the same time.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.schedule)",fieldPath=".schedule",message="schedule is not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.duration)",fieldPath=".duration",message="duration is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="has(self.schedule) == has(self.duration)",message="schedule and duration belong together: a budget has both or neither"
 type Budget struct {
 	// Nodes is a number ("5") or a share of the pool's nodes ("10%", rounded up).
 	//
@@ -68,11 +67,18 @@ type Budget struct {
 	// +kubebuilder:validation:MaxItems=4
 	// +listType=set
 	Reasons []DisruptionReason `json:"reasons,omitempty"`
-	// Schedule in cron's syntax at which the budget begins to hold. Not supported yet.
+	// Schedule says when the budget begins to hold, in UTC, as cron does ("0 9 * * mon-fri"), or
+	// is @hourly, @daily, @midnight, @weekly, @monthly, @yearly or @annually. A budget
+	// without a schedule always holds.
+	//
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(@(annually|yearly|monthly|weekly|daily|midnight|hourly)|[0-9A-Za-z*?/,-]+( +[0-9A-Za-z*?/,-]+){4})$')",message="schedule must be cron's five fields: minute, hour, day of the month, month and day of the week (such as 0 9 * * mon-fri), or one of @hourly, @daily, @weekly, @monthly and @yearly"
 	Schedule *string `json:"schedule,omitempty"`
-	// Duration for which it then holds. Not supported yet.
+	// Duration for which it then holds, at least 1m.
 	//
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[smh])+$') && duration(self) >= duration('1m')",message="duration must be at least a minute, in hours and minutes (such as 8h or 1h30m)"
 	Duration *metav1.Duration `json:"duration,omitempty"`
 }
 

@@ -94,8 +94,6 @@ type TemplateMeta struct {
 }
 
 // NodeTemplateSpec constrains and describes the pool's nodes.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.terminationGracePeriod)",fieldPath=".terminationGracePeriod",message="terminationGracePeriod is not supported yet; leave it out"
 type NodeTemplateSpec struct {
 	// NodeClassRef names the class; without it the launcher's defaults apply.
 	NodeClassRef *NodeClassReference `json:"nodeClassRef,omitempty"`
@@ -133,9 +131,14 @@ type NodeTemplateSpec struct {
 	// +kubebuilder:validation:MaxLength=18
 	// +kubebuilder:validation:XValidation:rule="self == 'Never'",message="expireAfter other than Never is not supported yet; use Never or leave it out"
 	ExpireAfter string `json:"expireAfter,omitempty"`
-	// TerminationGracePeriod bounds a drain. Not supported yet.
+	// TerminationGracePeriod is the last word of a drain: this long after a node's removal
+	// began, pods that PodDisruptionBudgets or slipway.dev/do-not-disrupt still keep there go
+	// with it. They are told so a grace period of theirs before. Without it a drain waits as
+	// long as it takes. What the pool says now holds for the nodes it has, too.
 	//
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[smh])+$')",message="terminationGracePeriod must be a duration in hours, minutes and seconds (such as 30m or 1h30m)"
 	TerminationGracePeriod *metav1.Duration `json:"terminationGracePeriod,omitempty"`
 }
 
