@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,7 @@ const (
 	fieldPodNode         = "spec.nodeName"
 	fieldPodOwner        = "metadata.controllerUID"
 	fieldPodGroup        = "metadata.podGroup"
+	fieldVolumeNode      = "spec.nodeName"
 	fieldNodeProviderID  = "spec.providerID"
 	fieldClaimProviderID = "status.providerID"
 	// FieldClaimFleet is one of the API server's, too.
@@ -35,6 +37,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		{&corev1.Pod{}, fieldPodNode, func(o client.Object) string { return o.(*corev1.Pod).Spec.NodeName }},
 		{&corev1.Pod{}, fieldPodOwner, ownerUID},
 		{&corev1.Pod{}, fieldPodGroup, func(o client.Object) string { return GroupOf(o.(*corev1.Pod)) }},
+		{&storagev1.VolumeAttachment{}, fieldVolumeNode, func(o client.Object) string { return o.(*storagev1.VolumeAttachment).Spec.NodeName }},
 		{&corev1.Node{}, fieldNodeProviderID, func(o client.Object) string { return o.(*corev1.Node).Spec.ProviderID }},
 		{&v1alpha1.NodeClaim{}, FieldClaimFleet, fleetOf},
 		{&v1alpha1.NodeClaim{}, fieldClaimProviderID, func(o client.Object) string { return o.(*v1alpha1.NodeClaim).Status.ProviderID }},
@@ -73,6 +76,16 @@ func PodsOn(ctx context.Context, c client.Reader, node string) ([]corev1.Pod, er
 		return nil, fmt.Errorf("list pods on node %s: %w", node, err)
 	}
 	return pods.Items, nil
+}
+
+// VolumesOn lists the volumes attached to a node, or on their way. The reader must be a
+// cache: the API server does not select by the node.
+func VolumesOn(ctx context.Context, c client.Reader, node string) ([]storagev1.VolumeAttachment, error) {
+	var volumes storagev1.VolumeAttachmentList
+	if err := c.List(ctx, &volumes, client.MatchingFields{fieldVolumeNode: node}); err != nil {
+		return nil, fmt.Errorf("list volumes of node %s: %w", node, err)
+	}
+	return volumes.Items, nil
 }
 
 // NodeByProviderID finds the Node of an instance; nil when it has not registered.

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -30,23 +28,20 @@ const (
 // disruptedTaint keeps new pods off a node that is on its way out.
 var disruptedTaint = corev1.Taint{Key: v1alpha1.DisruptedTaintKey, Effect: corev1.TaintEffectNoSchedule}
 
-// drain cordons the node and evicts its pods. It returns how long to wait until
-// looking again; zero when no pod is left to wait for.
+// drain cordons the node, has its pods leave and its volumes detached. It returns how long
+// to wait until looking again; zero when there is nothing left to wait for.
 func (t *terminator) drain(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
 	if err := t.cordon(ctx, claim, node); err != nil {
 		return 0, err
 	}
-	pods, err := t.remaining(ctx, t.client, node)
+	left, err := t.remaining(ctx, t.client, claim, node)
 	if err != nil {
 		return 0, err
 	}
-	if len(pods) == 0 { // in the cache; the last word is the API server's
-		if pods, err = t.remaining(ctx, t.direct, node); err != nil {
+	if left.nothing() { // in the cache; the last word is the API server's
+		if left, err = t.remaining(ctx, t.direct, claim, node); err != nil || left.nothing() {
 			return 0, err
 		}
-	}
-	if len(pods) == 0 {
-		return 0, nil
 	}
 	if !isReady(node) {
 		gone, err := t.instanceLost(ctx, claim)
@@ -58,16 +53,19 @@ func (t *terminator) drain(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	if err != nil {
 		return 0, err
 	}
-	if !deadline.IsZero() && !t.clock.Now().Before(deadline) {
-		log.FromContext(ctx).Info("grace period over, terminating with pods on the node", "node", node.Name, "pods", len(pods))
+	now := t.clock.Now()
+	if !deadline.IsZero() && !now.Before(deadline) {
+		log.FromContext(ctx).Info("grace period over, terminating with pods on the node", "node", node.Name,
+			"pods", len(left.pods), "volumes", len(left.volumes))
 		return 0, nil
 	}
-	blocked := t.evictAll(ctx, claim, pods, deadline)
-	wait := t.drains.of(claim).next(t.clock.Now(), drainCheck)
+	blocked := t.evictAll(ctx, claim, left, deadline)
+	t.complain(claim, node, left, blocked)
+	wait := t.drains.of(claim).next(now, drainCheck)
 	if !deadline.IsZero() {
-		wait = min(wait, deadline.Sub(t.clock.Now()))
+		wait = min(wait, untilForced(left.pods, deadline, now))
 	}
-	return max(wait, time.Millisecond), t.report(ctx, claim, pods, blocked)
+	return max(wait, time.Millisecond), t.report(ctx, claim, left, blocked)
 }
 
 // cordon taints the node and, once, says why it goes.
@@ -94,17 +92,44 @@ func (t *terminator) cordon(ctx context.Context, claim *v1alpha1.NodeClaim, node
 	return nil
 }
 
-// remaining lists the pods on the node that a drain has to wait for. DaemonSet and
-// mirror pods go with the node, as do those that tolerate its taint; finished pods
-// hold nothing.
-func (t *terminator) remaining(ctx context.Context, from client.Reader, node *corev1.Node) ([]corev1.Pod, error) {
+// remaining is what a drain still waits for.
+type remaining struct {
+	pods    []corev1.Pod
+	volumes []string // names of PersistentVolumes
+}
+
+func (r remaining) nothing() bool { return len(r.pods) == 0 && len(r.volumes) == 0 }
+
+// remaining lists what the drain has to wait for. Mirror pods go with the node, as do pods
+// that tolerate its taint; finished pods hold nothing. Volumes are looked at when no pod is
+// left but DaemonSets': until then they are in use.
+func (t *terminator) remaining(ctx context.Context, from client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (remaining, error) {
 	pods, err := cluster.PodsOn(ctx, from, node.Name)
 	if err != nil {
-		return nil, err
+		return remaining{}, err
 	}
-	return slices.DeleteFunc(pods, func(pod corev1.Pod) bool {
-		return cluster.IsFinished(&pod) || cluster.IsDaemonPod(&pod) || toleratesDisruption(&pod) || t.isStuck(&pod)
-	}), nil
+	var left remaining
+	var staying []corev1.Pod
+	using := false
+	for _, pod := range pods {
+		switch {
+		case cluster.IsFinished(&pod) || t.isStuck(&pod):
+		case isMirror(&pod) || toleratesDisruption(&pod):
+			staying = append(staying, pod)
+		default:
+			left.pods = append(left.pods, pod)
+			using = using || !cluster.IsDaemonPod(&pod)
+		}
+	}
+	if !using {
+		left.volumes, err = t.attached(ctx, claim, node, slices.Concat(staying, left.pods))
+	}
+	return left, err
+}
+
+func isMirror(pod *corev1.Pod) bool {
+	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	return mirror
 }
 
 // toleratesDisruption tells whether the pod would be let back onto the node.
@@ -160,45 +185,6 @@ func (t *terminator) deadline(ctx context.Context, claim *v1alpha1.NodeClaim) (t
 	default:
 		return claim.DeletionTimestamp.Add(grace.Duration), nil
 	}
-}
-
-// report writes on the claim what the drain waits for, not more often than every few
-// seconds: each pod that leaves changes it.
-func (t *terminator) report(ctx context.Context, claim *v1alpha1.NodeClaim, pods []corev1.Pod, blocked map[string]string) error {
-	if !t.drains.of(claim).mayReport(t.clock.Now()) {
-		return nil
-	}
-	message := waitingFor(pods, blocked)
-	wrote, err := t.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
-		t.set(c, v1alpha1.ConditionDraining, metav1.ConditionTrue, reasonDraining, message)
-	})
-	if wrote {
-		log.FromContext(ctx).Info("draining", "node", claim.Status.NodeName, "instance", claim.Status.InstanceID,
-			"pods", len(pods), "blocked", len(blocked))
-	}
-	return err
-}
-
-// waitingFor names pods that a drain waits for, those that block it first, with why.
-func waitingFor(pods []corev1.Pod, blocked map[string]string) string {
-	const most = 5
-	var names []string
-	for name, why := range blocked {
-		names = append(names, name+" ("+why+")")
-	}
-	slices.Sort(names)
-	var leaving []string
-	for _, pod := range pods {
-		if name := podName(&pod); blocked[name] == "" {
-			leaving = append(leaving, name)
-		}
-	}
-	slices.Sort(leaving)
-	names = append(names, leaving...)
-	if more := len(names) - most; more > 0 {
-		names = append(names[:most], fmt.Sprintf("and %d more", more))
-	}
-	return fmt.Sprintf("waiting for %d pods: %s", len(pods), strings.Join(names, ", "))
 }
 
 func podName(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }

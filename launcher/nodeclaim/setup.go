@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -83,6 +84,7 @@ func setupTermination(mgr manager.Manager, cfg Config, t *terminator) error {
 		}))).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(t.endingClaimOfNode)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(t.endingClaimOfPod), builder.WithPredicates(leavesNode())).
+		Watches(&storagev1.VolumeAttachment{}, handler.EnqueueRequestsFromMapFunc(t.endingClaimOfVolume), builder.WithPredicates(removal())).
 		WithOptions(options(mgr, "nodeclaim.termination", cfg.TerminationConcurrency)).
 		Complete(t)
 }
@@ -136,6 +138,13 @@ func leavesNode() predicate.Predicate {
 	}
 }
 
+// removal lets through that an object is gone.
+func removal() predicate.Predicate {
+	p := predicate.NewPredicateFuncs(func(client.Object) bool { return false })
+	p.DeleteFunc = func(event.DeleteEvent) bool { return true }
+	return p
+}
+
 // claimOfNode maps a Node to the claim of its instance.
 func (s *store) claimOfNode(ctx context.Context, o client.Object) []reconcile.Request {
 	return s.claimOf(ctx, o.(*corev1.Node), func(*v1alpha1.NodeClaim) bool { return true })
@@ -148,10 +157,21 @@ func (s *store) endingClaimOfNode(ctx context.Context, o client.Object) []reconc
 
 // endingClaimOfPod maps a pod to the claim of its node, if that is being deleted.
 func (s *store) endingClaimOfPod(ctx context.Context, o client.Object) []reconcile.Request {
+	return s.endingClaimOf(ctx, o, o.(*corev1.Pod).Spec.NodeName)
+}
+
+// endingClaimOfVolume maps a volume's attachment to the claim of its node, if that is being
+// deleted.
+func (s *store) endingClaimOfVolume(ctx context.Context, o client.Object) []reconcile.Request {
+	return s.endingClaimOf(ctx, o, o.(*storagev1.VolumeAttachment).Spec.NodeName)
+}
+
+// endingClaimOf finds the claim of the node that something left, if that is being deleted.
+func (s *store) endingClaimOf(ctx context.Context, left client.Object, name string) []reconcile.Request {
 	node := &corev1.Node{}
-	if err := s.client.Get(ctx, client.ObjectKey{Name: o.(*corev1.Pod).Spec.NodeName}, node); err != nil {
+	if err := s.client.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
 		if client.IgnoreNotFound(err) != nil {
-			log.FromContext(ctx).Error(err, "cannot tell whose node a pod left", "pod", client.ObjectKeyFromObject(o))
+			log.FromContext(ctx).Error(err, "cannot tell whose a node is", "node", name, "left", client.ObjectKeyFromObject(left))
 		}
 		return nil
 	}

@@ -40,10 +40,11 @@ const (
 	reasonStartupTaints = "StartupTaintsRemain"
 	reasonResources     = "ResourcesNotRegistered"
 
-	reasonDraining    = "Draining"
-	reasonDrained     = "Drained"
-	reasonTerminating = "Terminating"
-	reasonTerminated  = "Terminated"
+	reasonDraining     = "Draining"
+	reasonDrained      = "Drained"
+	reasonDrainBlocked = "DrainBlocked"
+	reasonTerminating  = "Terminating"
+	reasonTerminated   = "Terminated"
 
 	reasonInstanceGone = "InstanceGone"
 	reasonNodeDeleted  = "NodeDeleted"

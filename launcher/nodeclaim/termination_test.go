@@ -7,12 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -87,16 +85,17 @@ func TestTerminationInOrder(t *testing.T) {
 }
 
 func TestDrainWaitsForPodsOnly(t *testing.T) {
-	daemon := func(p *corev1.Pod) {
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "d", UID: "d", Controller: new(true)}}
-	}
 	for _, tt := range []struct {
 		name  string
 		pod   func(*corev1.Pod)
 		waits bool
 	}{
 		{name: "plain", pod: nil, waits: true},
-		{name: "DaemonSet", pod: daemon},
+		{name: "DaemonSet", pod: daemon, waits: true},
+		{name: "DaemonSet that tolerates all", pod: func(p *corev1.Pod) {
+			daemon(p)
+			p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+		}},
 		{name: "mirror", pod: func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }},
 		{name: "succeeded", pod: func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }},
 		{name: "failed", pod: func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }},
@@ -149,47 +148,12 @@ func TestDrainRetriesBlockedEviction(t *testing.T) {
 		t.Errorf("asked %d times, waits %s then %s", asked, first, second)
 	}
 	draining := meta.FindStatusCondition(w.claim().Status.Conditions, v1alpha1.ConditionDraining)
-	if draining == nil || !strings.Contains(draining.Message, "default/web (its PodDisruptionBudget allows no disruption now)") {
+	if draining == nil || !strings.Contains(draining.Message, "waiting for default/web: its PodDisruptionBudget allows no disruption now") {
 		t.Errorf("Draining is %v", draining)
 	}
 	blocked = false
 	w.clock.Step(second)
 	w.reconcile(w.end, "a")
-	w.reconcile(w.end, "a")
-	w.reconcile(w.end, "a")
-	w.gone()
-}
-
-func TestDrainSparesProtectedAndCriticalPods(t *testing.T) {
-	w := endingWorld(t,
-		newPod("batch", func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.DoNotDisruptAnnotation: "true"} }),
-		newPod("dns", func(p *corev1.Pod) { p.Spec.Priority = ptr.To[int32](2_000_000_000) }),
-		newPod("web", nil))
-	w.reconcile(w.end, "a")
-	if diff := cmp.Diff([]string{"batch", "dns"}, w.podNames()); diff != "" {
-		t.Errorf("pods left (-want +got):\n%s", diff)
-	}
-	w.delete(newPod("batch", nil)) // it ended by itself
-	w.reconcile(w.end, "a")
-	if names := w.podNames(); len(names) != 0 {
-		t.Errorf("pods left: %v", names)
-	}
-}
-
-func TestDrainEndsByDeadline(t *testing.T) {
-	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
-	pool.Spec.Template.Spec.TerminationGracePeriod = &metav1.Duration{Duration: 2 * time.Minute}
-	w := endingWorld(t, pool, newPod("web", func(p *corev1.Pod) {
-		p.Finalizers = []string{"x/y"} // never goes
-		p.Annotations = map[string]string{v1alpha1.DoNotDisruptAnnotation: "true"}
-	}))
-	w.reconcile(w.end, "a")
-	w.clock.Step(91 * time.Second) // its 30 s grace period would pass the deadline
-	w.reconcile(w.end, "a")
-	if p := get(t, w.client, newPod("web", nil)); p.DeletionTimestamp == nil || w.cloud.count("Terminate") != 0 {
-		t.Errorf("pod %v, calls %v", p.DeletionTimestamp, w.cloud.calls)
-	}
-	w.clock.Step(30 * time.Second)
 	w.reconcile(w.end, "a")
 	w.reconcile(w.end, "a")
 	w.gone()

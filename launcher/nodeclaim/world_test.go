@@ -69,12 +69,13 @@ type world struct {
 type hooks struct {
 	statusPatch func(client.Object) error
 	evict       func(pod string) error
+	graces      map[string]int64 // of pods that were deleted, not evicted
 }
 
 func newWorld(t *testing.T, objs ...client.Object) *world {
 	t.Helper()
 	clk := clocktesting.NewFakeClock(time.Now().Truncate(time.Second))
-	h := &hooks{}
+	h := &hooks{graces: map[string]int64{}}
 	builder := fake.NewClientBuilder().WithScheme(testScheme()).WithStatusSubresource(&v1alpha1.NodeClaim{}).
 		WithObjects(objs...).WithInterceptorFuncs(interceptor.Funcs{
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
@@ -84,6 +85,12 @@ func newWorld(t *testing.T, objs ...client.Object) *world {
 				}
 			}
 			return c.SubResource(sub).Patch(ctx, obj, p, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			if grace := new(client.DeleteOptions).ApplyOptions(opts).GracePeriodSeconds; grace != nil {
+				h.graces[obj.GetName()] = *grace
+			}
+			return c.Delete(ctx, obj, opts...)
 		},
 		SubResourceCreate: func(ctx context.Context, c client.Client, sub string, obj, body client.Object, opts ...client.SubResourceCreateOption) error {
 			if h.evict != nil {
