@@ -29,7 +29,7 @@ func (r *region) allocate(g goal, pools []*fleetPool, now time.Time) (shares []s
 		}
 		usable = append(usable, pool)
 	}
-	r.rank(g, usable)
+	r.rank(g, usable, now)
 	if g.singleType || g.singleZone {
 		usable = r.bestGroup(g, usable)
 	}
@@ -73,7 +73,7 @@ func (r *region) unusable(pool *fleetPool, g goal, now time.Time) *apiError {
 	if pool.data.targetID != "" {
 		return r.targeted(pool, capacityType, now)
 	}
-	if price := r.price(pool.typ, pool.subnet.zone, capacityType); capacityType == Spot && pool.maxPrice > 0 && pool.maxPrice < price {
+	if price := r.price(pool.typ, pool.subnet.zone, capacityType, now); capacityType == Spot && pool.maxPrice > 0 && pool.maxPrice < price {
 		return refuse("SpotMaxPriceTooLow",
 			"Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %v.", pool.maxPrice, price)
 	}
@@ -108,8 +108,8 @@ func (r *region) shortage(pool *fleetPool, capacityType string) *apiError {
 }
 
 // rank orders pools, best first, and leaves the request's order among equals.
-func (r *region) rank(g goal, pools []*fleetPool) {
-	price := func(p *fleetPool) float64 { return r.price(p.typ, p.subnet.zone, g.capacityType) }
+func (r *region) rank(g goal, pools []*fleetPool, now time.Time) {
+	price := func(p *fleetPool) float64 { return r.price(p.typ, p.subnet.zone, g.capacityType, now) }
 	room := func(p *fleetPool) int { return r.room(p, g.capacityType) }
 	slices.SortStableFunc(pools, func(a, b *fleetPool) int {
 		switch g.strategy {

@@ -11,6 +11,15 @@ type apiError struct {
 	code    string
 	message string
 	status  int
+	// queryCode is the code in the Query protocol, where it differs.
+	queryCode string
+}
+
+func (e *apiError) inQuery() string {
+	if e.queryCode != "" {
+		return e.queryCode
+	}
+	return e.code
 }
 
 func (e *apiError) Error() string { return e.code + ": " + e.message }

@@ -20,6 +20,9 @@ type Config struct {
 	// ClusterName is what subnets and the security group are tagged as owned
 	// by; default slipway-dev.
 	ClusterName string
+	// QueueName is that of the SQS queue which hears of what happens to instances;
+	// default the cluster's name.
+	QueueName string
 	// KubernetesVersion is the minor version that the recommended images are
 	// published for; default 1.36.
 	KubernetesVersion string
@@ -40,6 +43,9 @@ type Config struct {
 	ReadLag *time.Duration
 	// Unthrottled turns the request token buckets off.
 	Unthrottled bool
+
+	// SpotPricesMove is how often spot prices take a step; default 0: they stand still.
+	SpotPricesMove time.Duration
 
 	// Capacity limits how many instances can run; pools without a rule have
 	// room for any number.
@@ -66,6 +72,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Listen, "127.0.0.1:0")
 	setDefault(&c.Region, "us-east-1")
 	setDefault(&c.ClusterName, "slipway-dev")
+	setDefault(&c.QueueName, c.ClusterName)
 	setDefault(&c.KubernetesVersion, "1.36")
 	setDefault(&c.TerminatedRetention, time.Hour)
 	setDefault(&c.CallLogSize, 20_000)
@@ -92,7 +99,7 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		name string
 		d    time.Duration
-	}{{"boot delay", c.BootDelay}, {"shutdown delay", c.ShutdownDelay}, {"read lag", *c.ReadLag}} {
+	}{{"boot delay", c.BootDelay}, {"shutdown delay", c.ShutdownDelay}, {"read lag", *c.ReadLag}, {"movement of spot prices", c.SpotPricesMove}} {
 		if d.d < 0 {
 			return c, fmt.Errorf("%s %v: negative", d.name, d.d)
 		}

@@ -21,6 +21,8 @@ const controlPrefix = "/_sim/"
 //	PUT  /_sim/memory                       {"instanceType","lessPercent"}
 //	POST /_sim/images                       {"release"}: publish new node images
 //	POST /_sim/terminate                    {"instanceIds"}: behind the launcher's back
+//	POST /_sim/interrupt                    {"kind","instanceIds","in"}: spot, rebalance, reservation, maintenance
+//	POST /_sim/messages                     ["…"]: into the queue, whatever they say
 func (s *Server) control(w http.ResponseWriter, hr *http.Request) {
 	result, err := s.controlAction(w, hr)
 	if err != nil {
@@ -90,6 +92,19 @@ func (s *Server) controlAction(w http.ResponseWriter, hr *http.Request) (any, er
 			return nil, err
 		}
 		return done, s.Terminate(in.InstanceIDs...)
+	case "POST interrupt":
+		var in Interruption
+		if err := decode(&in); err != nil {
+			return nil, err
+		}
+		return done, s.Interrupt(in)
+	case "POST messages":
+		var bodies []string
+		if err := decode(&bodies); err != nil {
+			return nil, err
+		}
+		s.SendMessage(bodies...)
+		return done, nil
 	default:
 		return nil, fmt.Errorf("no such control action: %s", route)
 	}

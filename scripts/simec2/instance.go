@@ -59,7 +59,7 @@ type Instance struct {
 // machine is an Instance and what the region keeps about it.
 //
 //	pending ──boot delay──▶ running
-//	   │                       │
+//	   │                       │ reclaimed
 //	   └──────terminate────────┴──▶ shutting-down ──delay──▶ terminated ──retention──▶ gone
 type machine struct {
 	Instance
@@ -73,6 +73,8 @@ type machine struct {
 	seenTags      map[string]string // what Describe calls showed last
 	pendingTags   []laggedTags      // written and not yet shown, by time
 	due           time.Time         // of the next transition; zero when none is due
+	endsAt        time.Time         // when it is reclaimed, if that was announced
+	endReason     string
 	heapIndex     int
 }
 

@@ -34,7 +34,7 @@ func (r *region) launch(spec launchSpec, now time.Time) *machine {
 		Instance: Instance{
 			ID: r.id("i-"), State: StatePending, Type: spec.typ,
 			Zone: spec.subnet.zone, ZoneID: spec.subnet.zoneID, SubnetID: spec.subnet.id,
-			CapacityType: spec.capacityType, Price: r.price(spec.typ, spec.subnet.zone, spec.capacityType),
+			CapacityType: spec.capacityType, Price: r.price(spec.typ, spec.subnet.zone, spec.capacityType, now),
 			ImageID: spec.imageID, PrivateIP: addr.String(), PrivateDNS: r.privateDNS(addr),
 			MemoryMiB: visibleMiB(nominal, spec.typ.BareMetal), VolumeGiB: spec.data.rootGiB(),
 			UserData: spec.data.userData,
@@ -62,6 +62,7 @@ func (r *region) launch(spec launchSpec, now time.Time) *machine {
 	r.order = append(r.order, m)
 	r.occupy(m, spec.data, now)
 	r.schedule.next(m, now.Add(r.cfg.BootDelay))
+	r.notifyState(m, now)
 	r.log("instance launched", m, slog.String("fleet", spec.fleetID))
 	return m
 }
@@ -87,6 +88,7 @@ func (r *region) terminate(m *machine, reason string, now time.Time) {
 	m.State = StateShuttingDown
 	m.TerminationReason = reason
 	r.schedule.next(m, now.Add(r.cfg.ShutdownDelay))
+	r.notifyState(m, now)
 	r.log("instance shutting down", m, slog.String("reason", reason))
 }
 
@@ -101,7 +103,13 @@ func (r *region) advance(now time.Time) bool {
 		case StatePending:
 			m.State = StateRunning
 			m.due = time.Time{}
+			r.notifyState(m, now)
 			r.log("instance running", m)
+			if !m.endsAt.IsZero() {
+				r.schedule.next(m, m.endsAt)
+			}
+		case StateRunning:
+			r.terminate(m, m.endReason, now)
 		case StateShuttingDown:
 			m.State = StateTerminated
 			if m.CapacityReservationID == "" {
@@ -109,6 +117,7 @@ func (r *region) advance(now time.Time) bool {
 			}
 			r.subnetByID(m.SubnetID).returnAddress(netip.MustParseAddr(m.PrivateIP))
 			r.schedule.next(m, m.due.Add(r.cfg.TerminatedRetention))
+			r.notifyState(m, now)
 			r.log("instance terminated", m)
 		case StateTerminated:
 			delete(r.machines, m.ID)

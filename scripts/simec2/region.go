@@ -3,7 +3,6 @@ package simec2
 import (
 	"fmt"
 	"hash/fnv"
-	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -31,6 +30,8 @@ type region struct {
 	fleets    map[string]map[string]string // fleet id to tags
 	tokens    map[tokenKey]tokenUse
 	capacity  *capacity
+	queue     *queue
+	walk      spotWalk
 	// reservationList is in the order in which it was given.
 	reservationList []CapacityReservation
 	shrunk          map[string]float64 // instance type to per cent of memory missing
@@ -66,6 +67,8 @@ func newRegion(cfg Config) (*region, error) {
 		fleets:    map[string]map[string]string{},
 		tokens:    map[tokenKey]tokenUse{},
 		capacity:  newCapacity(),
+		queue:     newQueue(cfg.QueueName),
+		walk:      spotWalk{cfg.Clock.Now(), cfg.SpotPricesMove},
 		shrunk:    map[string]float64{},
 	}
 	for _, t := range types {
@@ -198,16 +201,9 @@ func (r *region) privateDNS(a netip.Addr) string {
 	return fmt.Sprintf("ip-%d-%d-%d-%d.%s", b[0], b[1], b[2], b[3], domain)
 }
 
-// spotPrice is a fixed share of the on-demand price, between 28 and 46 per
-// cent, that differs by type and zone.
-func (r *region) spotPrice(t InstanceType, zone string) float64 {
-	share := 0.28 + 0.18*float64(hash64(t.Name, zone)%1000)/1000
-	return math.Round(t.OnDemand*share*1e4) / 1e4
-}
-
-func (r *region) price(t InstanceType, zone, capacityType string) float64 {
+func (r *region) price(t InstanceType, zone, capacityType string, now time.Time) float64 {
 	if capacityType == Spot {
-		return r.spotPrice(t, zone)
+		return r.spotPrice(t, zone, now)
 	}
 	return t.OnDemand
 }

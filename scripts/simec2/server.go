@@ -29,6 +29,7 @@ type Server struct {
 
 	listener net.Listener
 	stop     context.CancelFunc
+	stopping <-chan struct{} // closed by stop
 	done     sync.WaitGroup
 }
 
@@ -68,7 +69,8 @@ func (s *Server) Start() error {
 		return fmt.Errorf("simec2: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s.listener, s.stop = l, stop
+	s.listener, s.stop, s.stopping = l, stop, ctx.Done()
+	s.region.queue.url = s.URL() + s.region.queue.path()
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	s.done.Go(func() {
 		if err := s.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -308,5 +310,5 @@ func (s *Server) SpotPrice(instanceType, zone string) (float64, error) {
 	if !ok {
 		return 0, fmt.Errorf("instance type %s: unknown", instanceType)
 	}
-	return s.region.spotPrice(t, zone), nil
+	return s.region.spotPrice(t, zone, s.cfg.Clock.Now()), nil
 }

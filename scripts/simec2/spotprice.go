@@ -2,10 +2,14 @@ package simec2
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
-type spotPoint struct{ typ, zone, zoneID, product, price string }
+type spotPoint struct {
+	typ, zone, zoneID, product, price string
+	at                                time.Time
+}
 
 type spotPriceXML struct {
 	Type      string `xml:"instanceType"`
@@ -22,8 +26,8 @@ type spotHistoryAnswer struct {
 	NextToken string         `xml:"nextToken"`
 }
 
-// describeSpotPriceHistory answers the price in force for any window: simulated
-// prices do not move.
+// describeSpotPriceHistory answers the price in force at the start of the window and
+// every one until its end; without a start, that of now. Latest come first, as with EC2.
 func (r *region) describeSpotPriceHistory(p *params, now time.Time) (any, *apiError) {
 	names, products, zone := p.list("InstanceType"), p.list("ProductDescription"), p.str("AvailabilityZone")
 	start, end := p.timestamp("StartTime"), p.timestamp("EndTime")
@@ -43,7 +47,7 @@ func (r *region) describeSpotPriceHistory(p *params, now time.Time) (any, *apiEr
 	if err := p.finish(); err != nil {
 		return nil, err
 	}
-	all, err := selectBy(r.spotPoints(), filters, fields[spotPoint]{
+	all, err := selectBy(r.spotPoints(start, end, now), filters, fields[spotPoint]{
 		"instance-type":        one(func(s spotPoint) string { return s.typ }),
 		"availability-zone":    one(func(s spotPoint) string { return s.zone }),
 		"availability-zone-id": one(func(s spotPoint) string { return s.zoneID }),
@@ -57,19 +61,31 @@ func (r *region) describeSpotPriceHistory(p *params, now time.Time) (any, *apiEr
 	part, next := cut(pg, all)
 	for _, s := range part {
 		answer.Prices = append(answer.Prices, spotPriceXML{
-			s.typ, s.product, s.price, wireTime(now.Truncate(time.Hour)), s.zone, s.zoneID,
+			s.typ, s.product, s.price, wireTime(s.at), s.zone, s.zoneID,
 		})
 	}
 	answer.NextToken = next
 	return answer, nil
 }
 
-func (r *region) spotPoints() []spotPoint {
+func (r *region) spotPoints(start, end, now time.Time) []spotPoint {
+	if end.IsZero() || end.After(now) {
+		end = now
+	}
+	if start.IsZero() || start.After(end) {
+		start = end
+	}
+	from, to := r.walk.steps(start), r.walk.steps(end)
 	var out []spotPoint
 	for _, t := range r.allTypes() {
 		for _, s := range r.subnets {
-			if r.offered(t, s.zone) {
-				out = append(out, spotPoint{t.Name, s.zone, s.zoneID, "Linux/UNIX", fmt.Sprintf("%.6f", r.spotPrice(t, s.zone))})
+			if !r.offered(t, s.zone) {
+				continue
+			}
+			factors := r.walk.factors(t.Name, s.zone, from, to)
+			for i, factor := range slices.Backward(factors) {
+				price := fmt.Sprintf("%.6f", r.spotPriceAt(t, s.zone, factor))
+				out = append(out, spotPoint{t.Name, s.zone, s.zoneID, "Linux/UNIX", price, r.walk.time(from + i)})
 			}
 		}
 	}

@@ -28,24 +28,25 @@ type protocol struct {
 	content string
 	failure func(e *apiError, requestID string) any
 	encode  func(v any) ([]byte, error)
+	header  func(h http.Header, e *apiError) // of an error; nil for none
 }
 
 func ec2Protocol() protocol {
-	return protocol{"ec2", "text/xml;charset=UTF-8", func(e *apiError, id string) any {
+	return protocol{service: "ec2", content: "text/xml;charset=UTF-8", encode: encodeXML, failure: func(e *apiError, id string) any {
 		return ec2ErrorBody{Code: e.code, Message: e.message, RequestID: id}
-	}, encodeXML}
+	}}
 }
 
 func stsProtocol() protocol {
-	return protocol{"sts", "text/xml", func(e *apiError, id string) any {
+	return protocol{service: "sts", content: "text/xml", encode: encodeXML, failure: func(e *apiError, id string) any {
 		return stsErrorBody{Type: "Sender", Code: e.code, Message: e.message, RequestID: id}
-	}, encodeXML}
+	}}
 }
 
 func jsonProtocol(service string) protocol {
-	return protocol{service, "application/x-amz-json-1.1", func(e *apiError, _ string) any {
+	return protocol{service: service, content: "application/x-amz-json-1.1", encode: json.Marshal, failure: func(e *apiError, _ string) any {
 		return jsonErrorBody{Type: e.code, Message: e.message}
-	}, json.Marshal}
+	}}
 }
 
 func encodeXML(v any) ([]byte, error) {
@@ -65,8 +66,9 @@ type request struct {
 	protocol protocol
 	action   string
 	auth     string
-	body     []byte  // JSON protocols
-	params   *params // Query protocols
+	body     []byte                         // JSON protocols
+	params   *params                        // Query protocols
+	wait     func(ctx context.Context) bool // holds a long poll; false when the caller has gone
 	serve    func(now time.Time, requestID string) (any, *apiError)
 }
 
@@ -81,8 +83,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		return
 	}
-	if hr.Method != http.MethodPost || hr.URL.Path != "/" {
-		http.Error(w, "AWS calls are POST to /", http.StatusMethodNotAllowed)
+	if hr.Method != http.MethodPost || hr.URL.Path != "/" && hr.URL.Path != s.region.queue.path() {
+		http.Error(w, "AWS calls are POST to /, or to the queue's URL", http.StatusMethodNotAllowed)
 		return
 	}
 	req := s.parse(hr, body)
@@ -95,6 +97,11 @@ func (s *Server) parse(hr *http.Request, body []byte) *request {
 	auth := hr.Header.Get("Authorization")
 	if target := hr.Header.Get("X-Amz-Target"); target != "" {
 		service, action, _ := strings.Cut(target, ".")
+		if service == "AmazonSQS" {
+			req := &request{protocol: sqsJSONProtocol(), action: action, auth: auth, body: body}
+			s.sqsJSON(req)
+			return req
+		}
 		req := &request{protocol: jsonProtocol(service), action: action, auth: auth, body: body}
 		handler, ok := s.region.jsonActions()[target]
 		req.serve = func(now time.Time, _ string) (any, *apiError) {
@@ -111,8 +118,11 @@ func (s *Server) parse(hr *http.Request, body []byte) *request {
 		p.reject("MalformedQueryString", "%v", err)
 	}
 	action, version := p.required("Action"), p.str("Version")
-	if version == stsVersion {
+	switch version {
+	case stsVersion:
 		return s.parseSTS(p, action, auth)
+	case sqsVersion:
+		return s.parseSQS(p, action, auth)
 	}
 	req := &request{protocol: ec2Protocol(), action: action, auth: auth, params: p}
 	req.serve = func(now time.Time, requestID string) (any, *apiError) {
@@ -172,8 +182,12 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, req *request
 		return
 	}
 
+	if req.wait != nil && v.before == nil && !req.wait(ctx) {
+		return
+	}
+
 	s.mu.Lock()
-	body, status, requestID := s.perform(req, v)
+	body, status, requestID := s.perform(req, v, w.Header())
 	s.mu.Unlock()
 
 	w.Header().Set("Content-Type", req.protocol.content)
@@ -195,7 +209,7 @@ func pause(ctx context.Context, clk clock.Clock, d time.Duration) bool {
 }
 
 // perform serves the request and logs the call. The caller holds the lock.
-func (s *Server) perform(req *request, v verdict) (body []byte, status int, requestID string) {
+func (s *Server) perform(req *request, v verdict, header http.Header) (body []byte, status int, requestID string) {
 	now := s.advance()
 	s.requests++
 	requestID = fmt.Sprintf("00000000-0000-4000-8000-%012x", s.requests)
@@ -216,6 +230,9 @@ func (s *Server) perform(req *request, v verdict) (body []byte, status int, requ
 	if err != nil {
 		call.Error = err.code
 		status, result = err.status, req.protocol.failure(err, requestID)
+		if req.protocol.header != nil {
+			req.protocol.header(header, err)
+		}
 	}
 	s.calls.add(call)
 	body, encodeErr := req.protocol.encode(result)

@@ -14,7 +14,7 @@ import (
 	"github.com/slipway-dev/slipway/scripts/simec2"
 )
 
-const longHelp = `slipway-sim is a stand-in for the cloud. It serves the EC2, SSM, Pricing and STS
+const longHelp = `slipway-sim is a stand-in for the cloud. It serves the EC2, SSM, Pricing, SQS and STS
 APIs, as AWS SDKs and the aws command line speak them, on a loopback address, and
 runs a simulated kubelet for every instance that boots. It prints the endpoint
 on standard output once it serves, and a line per event on standard error.
@@ -27,7 +27,7 @@ instance's user data; --kubeconfig gives it only the credentials that a cloud
 would hand out.
 
 Below /_sim/ on the same endpoint is a control API: GET instances, calls, faults;
-PUT capacity, faults, memory; POST terminate, images.
+PUT capacity, faults, memory; POST terminate, interrupt, messages, images.
 
 Every flag can be given as an environment variable: --boot-delay is
 SIM_BOOT_DELAY. A flag on the command line wins.`
@@ -50,12 +50,14 @@ type options struct {
 	kubeconfig    string
 	clusterName   string
 	regionName    string
+	queueName     string
 	kubernetes    string
 	bootDelay     time.Duration
 	kubeletDelay  time.Duration
 	shutdownDelay time.Duration
 	readLag       time.Duration
 	unthrottled   bool
+	spotMove      time.Duration
 	capacityFile  string
 	faultsFile    string
 	seed          uint64
@@ -67,6 +69,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` with the credentials of the kubelets; without it there are no kubelets")
 	f.StringVar(&o.clusterName, "cluster-name", "slipway-dev", "`name` that the subnets are tagged with and user data must give")
 	f.StringVar(&o.regionName, "region", "us-east-1", "`name` of the region; prices are those of us-east-1 anywhere")
+	f.StringVar(&o.queueName, "queue-name", "", "`name` of the SQS queue that hears of what happens to instances; by default the cluster's")
+	f.DurationVar(&o.spotMove, "spot-prices-move", 0, "`time` between steps of spot prices; 0: they stand still")
 	f.StringVar(&o.kubernetes, "kubernetes-version", "1.36", "minor `version` that node images are published for")
 	f.DurationVar(&o.bootDelay, "boot-delay", 0, "`time` from launch to a running instance (about 12s in truth)")
 	f.DurationVar(&o.kubeletDelay, "kubelet-delay", 0, "`time` from a running instance to its registration (about 15s in truth)")
@@ -97,7 +101,7 @@ func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) error
 // region turns the flags into the region's configuration.
 func (o *options) region(logger *slog.Logger) (simec2.Config, error) {
 	cfg := simec2.Config{
-		Listen: o.listen, Region: o.regionName, ClusterName: o.clusterName, KubernetesVersion: o.kubernetes,
+		Listen: o.listen, Region: o.regionName, QueueName: o.queueName, SpotPricesMove: o.spotMove, ClusterName: o.clusterName, KubernetesVersion: o.kubernetes,
 		BootDelay: o.bootDelay, ShutdownDelay: o.shutdownDelay, ReadLag: &o.readLag, Unthrottled: o.unthrottled,
 		Seed: o.seed, Logger: logger,
 	}
