@@ -16,9 +16,15 @@ COMMANDS := ./plugin/cmd/slipway-scheduler ./launcher/cmd/slipway-launcher ./lau
 	./scripts/cmd/slipway-sim ./scripts/cmd/slipway-dev
 
 # What `make generate` writes.
-GENERATED := ':(glob)launcher/api/**/zz_generated.*.go' ':(glob)manifests/crd/*.yaml' ':(glob)proto/**/*.pb.go'
+GENERATED := ':(glob)launcher/api/**/zz_generated.*.go' ':(glob)manifests/crd/*.yaml' ':(glob)manifests/rendered/**' \
+	':(glob)proto/**/*.pb.go'
 
 TOOLS  := bin/tools
+# The chart as it is shipped, and what renders it with the values of one of its ci files.
+CHART   := bin/chart.tgz
+VALUES  := manifests/chart/ci
+RENDER  := $(TOOLS)/helm template slipway $(CHART) --namespace kube-system --kube-version $(K8S_VERSION) --values $(VALUES)
+SCHEMAS := bin/schemas/$(K8S_VERSION)
 # Starts a recipe line that needs the control plane's binaries, building them on first use.
 ASSETS := export KUBEBUILDER_ASSETS; KUBEBUILDER_ASSETS=$$(go run ./scripts/devcluster/cmd/controlplane) &&
 
@@ -91,13 +97,32 @@ fmt: $(TOOLS)/.lint ## format the Go code
 	$(TOOLS)/golangci-lint fmt ./...
 
 .PHONY: generate
-generate: $(TOOLS)/.gen $(TOOLS)/.buf ## regenerate deep copies, CRDs and gRPC code
+generate: $(TOOLS)/.gen $(TOOLS)/.buf $(TOOLS)/.chart ## regenerate deep copies, CRDs, gRPC code and the chart's renderings
 	$(TOOLS)/controller-gen object crd:maxDescLen=400 paths=./launcher/api/... output:crd:dir=manifests/crd
 	go run ./manifests/crd/bound manifests/crd/slipway.dev_*.yaml
 	$(TOOLS)/buf generate
+	rm -f $(CHART) && $(MAKE) --no-print-directory $(CHART)
+	for values in default full; do \
+		$(RENDER)/$$values.yaml --set crds.install=false | go run ./scripts/chart/render manifests/rendered/$$values || exit; done
+
+$(CHART): $(TOOLS)/.chart $(shell find manifests/chart manifests/crd manifests/grafana)
+	rm -rf bin/chart && $(TOOLS)/helm package manifests/chart --destination bin/chart && mv bin/chart/*.tgz $@
+
+.PHONY: chart
+chart: $(CHART) $(SCHEMAS)/.done ## check the Helm chart with default and full values
+	@for values in default full; do \
+		$(TOOLS)/helm lint --strict --quiet $(CHART) --kube-version $(K8S_VERSION) --values $(VALUES)/$$values.yaml && \
+		$(RENDER)/$$values.yaml > bin/chart-$$values.yaml && \
+		$(TOOLS)/kubeconform -strict -summary -schema-location '$(SCHEMAS)/{{.ResourceKind}}{{.KindSuffix}}.json' \
+			-skip Certificate,Issuer,PrometheusRule,ServiceMonitor bin/chart-$$values.yaml || exit; done
+
+# Made from what the API server says of itself, in the module it is built from.
+$(SCHEMAS)/.done: go.mod scripts/chart/schemas/main.go
+	go run ./scripts/chart/schemas $$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/swagger.json $(SCHEMAS)
+	@touch $@
 
 .PHONY: verify
-verify: generate ## fail where generated files or go.mod are out of date, or go vet complains
+verify: generate chart ## fail where generated files or go.mod are out of date, the chart is wrong, or go vet complains
 	go mod tidy -diff
 	GOWORK=off go mod tidy -C $(PERF) -diff
 	git diff --exit-code -- $(GENERATED)

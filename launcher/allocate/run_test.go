@@ -79,7 +79,7 @@ func newAllocatorOf(ctx context.Context, t *testing.T, catalog allocate.Catalog,
 		t.Fatal(err)
 	}
 	c := builder.Build()
-	cfg, err := options.LoadConfigFromFile(klog.Background(), filepath.Join("..", "..", "manifests", "scheduler", "config.yaml"))
+	cfg, err := options.LoadConfigFromFile(klog.Background(), filepath.Join("..", "..", "manifests", "rendered", "default", "scheduler.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,10 @@ func TestLoadDefaults(t *testing.T) {
 }
 
 func TestShippedConfigLoads(t *testing.T) {
-	if _, err := config.Load(filepath.Join("..", "..", "manifests", "launcher", "config.yaml")); err != nil {
-		t.Error(err)
+	for _, values := range []string{"default", "full"} {
+		if _, err := config.Load(filepath.Join("..", "..", "manifests", "rendered", values, "launcher.yaml")); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 // newEngine builds an engine from the configuration that is shipped.
 func newEngine(t testing.TB) *fit.Engine {
 	t.Helper()
-	cfg, err := options.LoadConfigFromFile(klog.Background(), filepath.Join("..", "..", "manifests", "scheduler", "config.yaml"))
+	cfg, err := options.LoadConfigFromFile(klog.Background(), filepath.Join("..", "..", "manifests", "rendered", "default", "scheduler.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

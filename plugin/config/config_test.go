@@ -111,40 +111,39 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestShippedConfiguration reads the configuration that is installed by default.
+// TestShippedConfiguration reads the configurations that the chart installs, by default and
+// with all values set.
 func TestShippedConfiguration(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join("..", "..", "manifests", "scheduler", "config.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := decode(t, data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := validation.ValidateKubeSchedulerConfiguration(cfg); err != nil {
-		t.Fatal(err)
-	}
-	profile := cfg.Profiles[0]
-	var postFilter []string
-	for _, p := range profile.Plugins.PostFilter.Enabled {
-		postFilter = append(postFilter, p.Name)
-	}
-	if diff := cmp.Diff([]string{"Slipway", "DefaultPreemption"}, postFilter); diff != "" {
-		t.Errorf("postFilter (-want +got):\n%s", diff)
-	}
-	for _, pc := range profile.PluginConfig {
-		if pc.Name == "Slipway" {
-			args, err := config.FromObject(pc.Args)
+	for values, order := range map[string]config.Order{"default": config.LaunchFirst, "full": config.PreemptFirst} {
+		t.Run(values, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join("..", "..", "manifests", "rendered", values, "scheduler.yaml"))
 			if err != nil {
 				t.Fatal(err)
 			}
+			cfg, err := decode(t, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := validation.ValidateKubeSchedulerConfiguration(cfg); err != nil {
+				t.Fatal(err)
+			}
+			profile := cfg.Profiles[0]
+			var postFilter []string
+			for _, p := range profile.Plugins.PostFilter.Enabled {
+				postFilter = append(postFilter, p.Name)
+			}
+			if diff := cmp.Diff([]string{"Slipway", "DefaultPreemption"}, postFilter); diff != "" {
+				t.Errorf("postFilter (-want +got):\n%s", diff)
+			}
+			args := slipwayArgs(t, cfg)
 			if err := config.Validate(field.NewPath("args"), args); err != nil {
 				t.Error(err)
 			}
-			return
-		}
+			if args.Order != order {
+				t.Errorf("order is %s, want %s", args.Order, order)
+			}
+		})
 	}
-	t.Error("no args for the plugin Slipway")
 }
 
 func load(t *testing.T, args string) (*config.SlipwayArgs, error) {
@@ -166,13 +165,22 @@ profiles:
 		cfg.DeepCopy(), &kubeschedulerv1.KubeSchedulerConfiguration{}, nil); err != nil {
 		t.Errorf("converting to v1: %v", err)
 	}
+	return slipwayArgs(t, cfg), nil
+}
+
+func slipwayArgs(t *testing.T, cfg *kubeschedulerconfig.KubeSchedulerConfiguration) *config.SlipwayArgs {
+	t.Helper()
 	for _, pc := range cfg.Profiles[0].PluginConfig {
 		if pc.Name == "Slipway" {
-			return config.FromObject(pc.Args)
+			args, err := config.FromObject(pc.Args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return args
 		}
 	}
 	t.Fatal("no args for the plugin Slipway")
-	return nil, nil
+	return nil
 }
 
 // decode reads a configuration as cmd/kube-scheduler/app/options/configfile.go does, but

@@ -59,8 +59,11 @@ func TestOtherSchedulersPods(t *testing.T) {
 func TestOptIn(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
-	objects, err := stack.Apply(w.ctx, w.Client, filepath.Join(repo, "manifests", "examples", "opt-in.yaml"))
+	objects, err := stack.Read(filepath.Join(repo, "manifests", "examples", "opt-in.yaml"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.Apply(w.ctx, w.Client, objects...); err != nil {
 		t.Fatal(err)
 	}
 	if objects[0].GetKind() != "NodePool" {

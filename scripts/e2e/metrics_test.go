@@ -38,7 +38,7 @@ func (w *world) scrape(url string) string {
 }
 
 // TestMetrics: every metric that the README documents is served by the daemon it names,
-// and none of ours is left out there.
+// and none of ours is left out there. Alerts and dashboard use no other.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
@@ -75,6 +75,21 @@ func TestMetrics(t *testing.T) {
 		for _, m := range regexp.MustCompile(`(?m)^# HELP (slipway_[a-z_]+) `).FindAllStringSubmatch(text, -1) {
 			if !documented[m[1]] {
 				t.Errorf("the README does not document %s of the %s", m[1], daemon)
+			}
+		}
+	}
+	for _, file := range []string{"rendered/full/slipway.yaml", "grafana/slipway.json"} {
+		raw, err := os.ReadFile(filepath.Join(repo, "manifests", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := regexp.MustCompile(`\bslipway_[a-z_]+`).FindAllString(string(raw), -1)
+		if len(used) < 10 {
+			t.Errorf("%s uses only %d metrics", file, len(used))
+		}
+		for _, name := range used {
+			if !documented[name] && !documented[strings.TrimSuffix(name, "_bucket")] {
+				t.Errorf("%s uses %s, which is not documented", file, name)
 			}
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Apply applies the objects of a manifest and returns them.
-func Apply(ctx context.Context, c client.Client, file string) ([]*unstructured.Unstructured, error) {
+// Read returns the objects of a manifest.
+func Read(file string) ([]*unstructured.Unstructured, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -30,12 +30,18 @@ func Apply(ctx context.Context, c client.Client, file string) ([]*unstructured.U
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		if len(object.Object) == 0 {
-			continue
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
 		}
-		if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("slipway-dev"), client.ForceOwnership); err != nil {
-			return nil, fmt.Errorf("%s: apply %s %s: %w", file, object.GetKind(), object.GetName(), err)
-		}
-		objects = append(objects, object)
 	}
+}
+
+// Apply applies objects.
+func Apply(ctx context.Context, c client.Client, objects ...*unstructured.Unstructured) error {
+	for _, o := range objects {
+		if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("slipway-dev"), client.ForceOwnership); err != nil {
+			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 // Package stack owns a whole Slipway on this machine: a control plane (devcluster), the
 // simulated EC2 with its kubelets (simec2, simkubelet), and the two daemons as the
-// processes an operator would run, with their shipped RBAC and configuration.
+// processes an operator would run, with the RBAC, configuration and feature gates that the
+// Helm chart installs by default.
 package stack
 
 import (
@@ -146,10 +147,8 @@ func (s *Stack) startCluster(ctx context.Context) (err error) {
 	if s.Client, err = client.New(s.Cluster.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	for _, file := range []string{s.manifest("scheduler", "rbac.yaml"), s.manifest("launcher", "rbac.yaml")} {
-		if _, err := Apply(ctx, s.Client, file); err != nil {
-			return err
-		}
+	if err := s.grant(ctx); err != nil {
+		return err
 	}
 	s.Certs, err = devcluster.WriteCerts(filepath.Join(s.cfg.Dir, "tls"), "slipway-scheduler", "127.0.0.1")
 	return err

@@ -61,7 +61,7 @@ func TestGolden(t *testing.T) {
 		{"web.json", []string{"-f", "testdata/web.yaml", "-f", "testdata/pool.yaml", "--catalog", "testdata/types.csv", "-o", "json"}},
 		{"web.yaml", []string{"-f", "testdata/web.yaml", "-f", "testdata/pool.yaml", "--catalog", "testdata/types.csv", "-o", "yaml"}},
 		{"nothing.table", []string{"-f", "testdata/pool.yaml"}},
-		{"shipped-scheduler.table", []string{"-f", "testdata/web.yaml", "-f", "testdata/pool.yaml", "--scheduler-config", "../../../manifests/scheduler/config.yaml"}},
+		{"shipped-scheduler.table", []string{"-f", "testdata/web.yaml", "-f", "testdata/pool.yaml", "--scheduler-config", "../../../manifests/rendered/default/scheduler.yaml"}},
 	} {
 		t.Run(tt.golden, func(t *testing.T) {
 			code, got, errs := slipway(t, "", append([]string{"plan"}, tt.args...)...)

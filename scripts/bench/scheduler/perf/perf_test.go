@@ -27,7 +27,7 @@ import (
 var (
 	profile   = flag.String("profile", "stock", "stock, tuned (stock with our settings of stock plugins) or slipway")
 	workload  = flag.String("workload", "", "name of the one workload to run; all when empty")
-	shipped   = flag.String("shipped-config", "../../../../manifests/scheduler/config.yaml", "the configuration that slipway-scheduler is installed with")
+	shipped   = flag.String("shipped-config", "../../../../manifests/rendered/default/scheduler.yaml", "the configuration that slipway-scheduler is installed with")
 	workloads = flag.String("workloads", "testdata/workloads.yaml", "the workloads, without scheduler configuration")
 )
 
