@@ -52,7 +52,7 @@ func newLoop(t *testing.T, objects ...client.Object) *loop {
 		},
 		metrics: m, log: logr.Discard(), ctx: t.Context(),
 		pods: map[types.UID]*entry{}, claims: map[string]*record{}, expected: map[kin]*expectation{},
-		groups: map[string]*group{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), boots: boots{},
+		groups: map[string]*group{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{},
 		watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 }
@@ -371,36 +371,6 @@ func TestSlowWatcherIsCutOff(t *testing.T) {
 	}
 	if n != watcherBuffer {
 		t.Errorf("%d messages before the end, want %d", n, watcherBuffer)
-	}
-}
-
-func TestCapacityOf(t *testing.T) {
-	capacity := func(cpu, memory string) corev1.ResourceList {
-		return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
-	}
-	v := &view{types: map[string]offering.Type{"c": {Capacity: capacity("4", "8Gi")}, "r": {Capacity: capacity("2", "16Gi")}}}
-	claim := func(change func(*v1alpha1.NodeClaim)) *v1alpha1.NodeClaim {
-		c := claimFor("c1")
-		c.Spec.Offerings = v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{InstanceType: "c"}, v1alpha1.AcceptedOffering{InstanceType: "r"})
-		change(c)
-		return c
-	}
-	for _, tt := range []struct {
-		name  string
-		claim *v1alpha1.NodeClaim
-		want  corev1.ResourceList
-	}{
-		{"not launched: the most of each", claim(func(*v1alpha1.NodeClaim) {}), capacity("4", "16Gi")},
-		{"launched", claim(func(c *v1alpha1.NodeClaim) { c.Status.InstanceType = "r" }), capacity("2", "16Gi")},
-		{"launched as a type that is no longer known", claim(func(c *v1alpha1.NodeClaim) {
-			c.Status.InstanceType, c.Status.Allocatable = "gone", capacity("1", "1Gi")
-		}), capacity("1", "1Gi")},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, v.capacityOf(tt.claim)); diff != "" {
-				t.Errorf("capacity (-want +got):\n%s", diff)
-			}
-		})
 	}
 }
 

@@ -25,6 +25,9 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 		(before == nil || trueSince(before.claim, v1alpha1.ConditionInitialized).IsZero()) {
 		l.boots.learn(claim)
 	}
+	if before := l.claims[claim.Name]; before != nil && before.claim.Status.InstanceType == "" && claim.Status.InstanceType != "" {
+		l.revealed()
+	}
 	record, groups := l.record(claim), sets.New[*group]()
 	for _, r := range record.claim.HeldPods() {
 		if record.released.Has(r.UID) {
@@ -104,6 +107,7 @@ func (l *loop) claimGone(claim *v1alpha1.NodeClaim) {
 		claim = known.claim
 	}
 	delete(l.claims, claim.Name)
+	l.revealed()
 	for _, x := range l.expected {
 		delete(x.seats, claim.Name)
 	}

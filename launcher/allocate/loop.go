@@ -39,6 +39,8 @@ type loop struct {
 	planning   bool
 	stale      string              // what changed while the planner was at work, if it matters
 	ended      sets.Set[types.UID] // claims that ended while the planner was at work
+	awaiting   sets.Set[types.UID] // parked pods that depend on what claims are launched as
+	launched   bool                // a claim was while the planner was at work
 	jobs       chan<- job
 	queue      []job // waiting to be taken by the planner
 
@@ -67,7 +69,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
 		pods: map[types.UID]*entry{}, claims: map[string]*record{},
-		expected: map[kin]*expectation{}, groups: map[string]*group{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), boots: boots{},
+		expected: map[kin]*expectation{}, groups: map[string]*group{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{},
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {

@@ -53,7 +53,9 @@ func (l *loop) planned(r result) {
 	for _, u := range r.unplaced {
 		if e := l.pods[u.Pod.UID]; e != nil && e.Phase == Waiting {
 			reason := strings.Join(u.Reasons, "; ")
-			l.refuse(e, reason, now)
+			if l.refuse(e, reason, now); u.Awaits {
+				l.awaiting.Insert(e.UID)
+			}
 			l.log.Info("pod is unlaunchable", "pod", e.Pod, "reason", reason)
 		}
 	}
@@ -69,6 +71,10 @@ func (l *loop) planned(r result) {
 		if e := l.pods[uid]; e != nil {
 			l.end(e, "the pod is gone")
 		}
+	}
+	if l.launched {
+		l.launched = false
+		l.revealed()
 	}
 	if why := l.stale; why != "" {
 		l.stale = ""

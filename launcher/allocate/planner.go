@@ -152,7 +152,7 @@ func (p *planner) try(ctx context.Context, engine *fit.Engine, pods []*corev1.Po
 	}
 	improve := min(p.cfg.Improve, time.Duration(len(pods))*100*time.Microsecond)
 	plan, err := engine.Plan(ctx, fit.Input{
-		Pods: pods, Nodes: view.nodes, Open: sets.KeySet(view.rooms), Templates: view.templates, DaemonSets: view.daemonSets,
+		Pods: pods, Nodes: view.nodes, Open: sets.KeySet(view.rooms), Guessed: view.guessed, Templates: view.templates, DaemonSets: view.daemonSets,
 		Budget: view.budget, Variety: view.variety, Features: view.features, Alternatives: p.cfg.Alternatives, Improve: improve,
 	})
 	view.took = time.Since(start)

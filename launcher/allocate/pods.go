@@ -198,3 +198,16 @@ func (l *loop) reconsider(why string) {
 		l.log.Info("unlaunchable pods are planned for again", "pods", n, "because", why)
 	}
 }
+
+// revealed lets the pods wait again that awaited what a claim would be launched as: its zone,
+// say, where they have to keep away from pods on it.
+func (l *loop) revealed() {
+	l.launched = l.planning // for those that this plan parks
+	now := time.Now()
+	for uid := range l.awaiting {
+		if e := l.pods[uid]; e != nil && e.Phase == Unlaunchable {
+			l.wait(e, now)
+		}
+	}
+	clear(l.awaiting)
+}

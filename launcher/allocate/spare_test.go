@@ -1,6 +1,7 @@
 package allocate
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/fit"
 )
 
 // launched is a claim whose node is yet to come.
@@ -116,7 +118,7 @@ func TestRoomsOfClaims(t *testing.T) {
 				objects = append(objects, tt.node)
 			}
 			p, _ := newPlanner(t, interceptor.Funcs{}, objects...)
-			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}}
+			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
 			if err := p.addNodes(t.Context(), v, batch{claims: []*v1alpha1.NodeClaim{tt.claim}}, sets.New[types.UID]("p")); err != nil {
 				t.Fatal(err)
 			}
@@ -131,6 +133,40 @@ func TestRoomsOfClaims(t *testing.T) {
 				t.Errorf("takes more pods: %v", got)
 			}
 		})
+	}
+}
+
+// TestZoneIsKnown: pods that depend on where a claim is launched are planned for again once it
+// is, or will not be.
+func TestZoneIsKnown(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		tell func(*loop)
+		want Phase
+	}{
+		{"it is launched", func(l *loop) { l.observe(event{claim: launched("a")}) }, Waiting},
+		{"it is gone", func(l *loop) { l.observe(event{claim: claimFor("c", "a"), gone: true}) }, Waiting},
+		{"another pod is added", func(l *loop) { l.observe(event{claim: giving(claimFor("c", "a"), "2", "x")}) }, Unlaunchable},
+	} {
+		for _, late := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, while planning %v", tt.name, late), func(t *testing.T) {
+				l := newLoop(t, waiting("a"), waiting("b"))
+				l.observe(event{claim: claimFor("c", "a")})
+				l.reserve([]*corev1.Pod{waiting("b")})
+				l.plan("test")
+				parked := result{unplaced: []fit.Unplaced{{Pod: waiting("b"), Reasons: []string{"its zone is not known"}, Awaits: true}}}
+				if late {
+					tt.tell(l)
+					l.planned(parked)
+				} else {
+					l.planned(parked)
+					tt.tell(l)
+				}
+				if got := l.pods["b"].Phase; got != tt.want {
+					t.Errorf("pod b is %s, want %s", got, tt.want)
+				}
+			})
+		}
 	}
 }
 

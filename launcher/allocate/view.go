@@ -32,6 +32,8 @@ type view struct {
 	budget     offering.Budget // its offers are beside templates
 	// unusable says why nothing of a pool may be bought at the moment, pool by pool.
 	unusable []string
+	// guessed labels of nodes, by the names that they have here.
+	guessed map[string]func(label string) bool
 	// rooms are claims in flight that take more pods, by the name their node has here.
 	rooms map[string]*v1alpha1.NodeClaim
 	// variety that pools want (minValues), by their names.
@@ -44,7 +46,7 @@ type view struct {
 
 // look gathers what exists, what is on its way and what may be bought for the pods.
 func (p *planner) look(ctx context.Context, pods []*corev1.Pod, b batch) (*view, error) {
-	v := &view{types: map[string]offering.Type{}, rooms: map[string]*v1alpha1.NodeClaim{}, variety: map[string]fit.Variety{}}
+	v := &view{types: map[string]offering.Type{}, rooms: map[string]*v1alpha1.NodeClaim{}, variety: map[string]fit.Variety{}, guessed: map[string]func(string) bool{}}
 	var pools v1alpha1.NodePoolList
 	if err := p.cfg.Client.List(ctx, &pools); err != nil {
 		return nil, fmt.Errorf("list nodepools: %w", err)
@@ -60,7 +62,7 @@ func (p *planner) look(ctx context.Context, pods []*corev1.Pod, b batch) (*view,
 	}
 	v.budget.Limits = offering.NewLimits(pools.Items)
 	for _, c := range held {
-		v.budget.Limits.Count(c.Spec.NodePool, v.capacityOf(c))
+		v.budget.Limits.Count(c.Spec.NodePool, offering.Most(c, v.types))
 	}
 	var daemonSets appsv1.DaemonSetList
 	if err := p.cfg.Client.List(ctx, &daemonSets); err != nil {
@@ -189,28 +191,12 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 // inFlight is the node that a claim in flight most likely will be once it is initialized,
 // with the pods that are on it already, if it has registered.
 func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInfo) *framework.NodeInfo {
-	status, first := claim.Status, claim.Spec.Cheapest()
-	name, zone, capacityType, reservation := status.InstanceType, status.Zone, status.CapacityType, status.ReservationID
-	if name == "" {
-		name, zone, capacityType, reservation = first.InstanceType, first.Zone, first.CapacityType, first.ReservationID
-	}
-	node := &corev1.Node{}
+	node, guessed := offering.InFlight(claim, v.types)
 	node.Name = "nodeclaim/" + claim.Name
-	node.Labels = map[string]string{}
-	maps.Copy(node.Labels, v.types[name].Labels)
-	maps.Copy(node.Labels, claim.Spec.Labels)
-	maps.Copy(node.Labels, map[string]string{
-		corev1.LabelInstanceTypeStable: name, corev1.LabelTopologyZone: zone,
-		v1alpha1.LabelCapacityType: capacityType, corev1.LabelHostname: node.Name,
-	})
-	if reservation != "" {
-		node.Labels[v1alpha1.LabelReservationID] = reservation
-	}
-	node.Spec.Taints = claim.Spec.Taints
+	node.Labels[corev1.LabelHostname] = node.Name
 	node.Status.DeclaredFeatures = v.features[claim.Spec.NodePool]
-	node.Status.Allocatable = v.types[name].Allocatable
-	if len(status.Allocatable) > 0 {
-		node.Status.Allocatable = status.Allocatable
+	if guessed != nil {
+		v.guessed[node.Name] = guessed
 	}
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
@@ -220,26 +206,4 @@ func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInf
 		}
 	}
 	return info
-}
-
-// capacityOf is the most a claim's node can have: a claim that is not launched yet counts
-// as the largest node it accepts.
-func (v *view) capacityOf(c *v1alpha1.NodeClaim) corev1.ResourceList {
-	if t := c.Status.InstanceType; t != "" {
-		if known, ok := v.types[t]; ok {
-			return known.Capacity
-		}
-		return c.Status.Allocatable
-	}
-	most := corev1.ResourceList{}
-	for _, g := range c.Spec.Offerings {
-		for _, t := range g.Types {
-			for name, q := range v.types[t].Capacity {
-				if have := most[name]; q.Cmp(have) > 0 {
-					most[name] = q
-				}
-			}
-		}
-	}
-	return most
 }

@@ -75,7 +75,8 @@ func (v *verifier) admits(p *place, sh *shape) bool {
 	if c.named != nil && !c.named.Has(p.info.Node().Name) {
 		return false
 	}
-	return holds(v.resources.vector(p.info.Node().Status.Allocatable), sh.requests) && (c.exact || v.nodeFits(c, p.info))
+	return holds(v.resources.vector(p.info.Node().Status.Allocatable), sh.requests) &&
+		(c.exact && !v.dependsOnGuess(c, p.info) || v.nodeFits(c, p.info))
 }
 
 // bands lists the priorities of the waiting pods, highest first.

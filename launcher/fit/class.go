@@ -29,8 +29,9 @@ type class struct {
 	nsLabels labels.Set
 	// state is as PreFilter left it over the nodes of the Input.
 	state fwk.CycleState
-	// rejected says why PreFilter refuses the class everywhere.
+	// rejected says why PreFilter refuses the class everywhere, or what it awaits.
 	rejected string
+	awaits   bool
 	// named nodes are the only ones that PreFilter allows; nil allows all.
 	named sets.Set[string]
 	fits  []bool // by kind: what no placement changes

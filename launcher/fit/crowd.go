@@ -25,6 +25,7 @@ type sight struct {
 	class     *class
 	selectors []labels.Selector // of spread constraints, in the class's namespace
 	terms     []fwk.AffinityTerm
+	keys      []string              // the topologies of both
 	pods      map[int][]fwk.PodInfo // by node
 }
 
@@ -58,12 +59,16 @@ func (s *Space) prefilterAll() {
 			sights = append(sights, v)
 		}
 	}
-	if len(sights) == 0 {
+	if len(sights) == 0 && len(s.input.Guessed) == 0 {
 		return
 	}
 	s.lookAround(sights)
+	s.awaitGuessed(sights)
 	molds := s.molds()
 	for _, v := range sights {
+		if v.class.awaits {
+			continue
+		}
 		l.showOnly(v.of(molds, l.nodes))
 		c := v.class
 		c.state, c.named, c.rejected = s.prefilter(c.sample)
@@ -75,10 +80,11 @@ func newSight(c *class) *sight {
 	v := &sight{class: c, pods: map[int][]fwk.PodInfo{}}
 	if state, ok := spreadOf(c.state); ok {
 		for i := range state.counts {
-			v.selectors = append(v.selectors, state.selector(i))
+			v.selectors, v.keys = append(v.selectors, state.selector(i)), append(v.keys, state.key(i))
 		}
 	}
 	v.terms = slices.Concat(c.info.RequiredAffinityTerms, c.info.RequiredAntiAffinityTerms)
+	v.keys = append(v.keys, termKeys(v.terms)...)
 	return v
 }
 

@@ -33,6 +33,9 @@
 // Priority comes first: where a pod has no place and one of a lower priority may have it, all
 // is planned anew, one priority after the other (bands.go).
 //
+// By nothing that is only guessed of a node on its way, such as its zone, is a place decided
+// (guess.go).
+//
 // # What is foretold of a node to be bought
 //
 // Its labels, taints and allocatable are its template's. How many volumes it attaches is known

@@ -120,14 +120,9 @@ func (e *Engine) namespaceLabels(name string) labels.Set {
 
 // askedKeys lists the node labels that the profile's arguments and the cluster's volumes name.
 func (e *Engine) askedKeys() ([]string, error) {
-	var keys []string
+	keys := e.addedKeys()
 	for _, c := range e.profile.PluginConfig {
-		switch args := c.Args.(type) {
-		case *schedulerconfig.NodeAffinityArgs:
-			if args.AddedAffinity != nil {
-				keys = append(keys, selectorKeys(args.AddedAffinity.RequiredDuringSchedulingIgnoredDuringExecution)...)
-			}
-		case *schedulerconfig.PodTopologySpreadArgs:
+		if args, ok := c.Args.(*schedulerconfig.PodTopologySpreadArgs); ok {
 			for _, c := range args.DefaultConstraints {
 				keys = append(keys, c.TopologyKey)
 			}
@@ -154,6 +149,16 @@ func (e *Engine) askedKeys() ([]string, error) {
 		}
 	}
 	return keys, nil
+}
+
+// addedKeys lists the node labels that the profile has every pod ask for.
+func (e *Engine) addedKeys() (keys []string) {
+	for _, c := range e.profile.PluginConfig {
+		if args, ok := c.Args.(*schedulerconfig.NodeAffinityArgs); ok && args.AddedAffinity != nil {
+			keys = append(keys, selectorKeys(args.AddedAffinity.RequiredDuringSchedulingIgnoredDuringExecution)...)
+		}
+	}
+	return keys
 }
 
 // spreadsByDefault tells whether the profile has hard constraints for pods without any.

@@ -72,7 +72,7 @@ func (v *verifier) placeOne(sh *shape) bool {
 func (v *verifier) placeFor(t try) *place {
 	c := v.classes[t.shape.class]
 	for _, r := range v.rooms {
-		if (c.named == nil || c.named.Has(r.info.Node().Name)) && (c.exact || holds(v.free(r.info), t.shape.requests)) {
+		if (c.named == nil || c.named.Has(r.info.Node().Name)) && !v.dependsOnGuess(c, r.info) && (c.exact || holds(v.free(r.info), t.shape.requests)) {
 			t.place = v.reuse(r)
 			if v.accept(t) {
 				return t.place

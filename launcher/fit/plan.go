@@ -46,6 +46,8 @@ type Unplaced struct {
 	Pod *corev1.Pod
 	// Reasons a person can act on, one a NodePool.
 	Reasons []string
+	// Awaits what is guessed of a Node (Input.Guessed) to be known; then it may have a place.
+	Awaits bool
 }
 
 // Took is how long the parts of planning took.

@@ -185,7 +185,7 @@ func (s *Space) roomFits(r *room, l int) bool {
 }
 
 func (s *Space) nodeFits(c *class, info *framework.NodeInfo) bool {
-	if c.named != nil && !c.named.Has(info.Node().Name) {
+	if c.named != nil && !c.named.Has(info.Node().Name) || s.dependsOnGuess(c, info) {
 		return false
 	}
 	state := c.state.Clone()

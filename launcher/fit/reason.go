@@ -22,7 +22,7 @@ func (s *Space) unplaced() []Unplaced {
 		}
 		reasons := s.reasons(sh)
 		for _, pod := range sh.waiting {
-			left = append(left, Unplaced{pod, reasons})
+			left = append(left, Unplaced{pod, reasons, s.classes[sh.class].awaits})
 		}
 	}
 	return left

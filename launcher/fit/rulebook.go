@@ -182,6 +182,9 @@ func (b *ruleBook) addAffinity(id int, c *class) error {
 	}
 	blocked := counted(state.FieldByName("existingAntiAffinityCounts"))
 	maps.Copy(blocked, counted(state.FieldByName("antiAffinityCounts")))
+	for d := range blocked {
+		c.avoided = append(c.avoided, d.key)
+	}
 	for i, k := range b.space.kinds {
 		for d := range blocked {
 			value, ok := k.info.Node().Labels[d.key]

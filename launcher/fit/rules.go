@@ -63,6 +63,8 @@ type constraints struct {
 	// topologies whose domain has to be chosen for a pod of the class before it is packed.
 	topologies []int
 	ports      bool // asks for host ports
+	// avoided are the topologies of which pods that exist close domains to the class.
+	avoided []string
 	// domains, by spread constraint, in which nodes to be bought would be compared.
 	domains [][]string
 }

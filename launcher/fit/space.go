@@ -24,6 +24,9 @@ type Input struct {
 	Nodes []*framework.NodeInfo
 	// Open names the Nodes whose room may be used before anything is bought.
 	Open sets.Set[string]
+	// Guessed tells by the name of a Node of which of its labels the value is a guess; of Nodes
+	// that are left out none is.
+	Guessed map[string]func(label string) bool
 	// Templates that may be bought.
 	Templates  []Template
 	DaemonSets []*appsv1.DaemonSet

@@ -13,7 +13,7 @@ It plans with the launcher's own code: the scheduler's Filter plugins decide wha
 Input. Manifests in YAML or JSON: Pods, Deployments, StatefulSets, ReplicaSets, Jobs, CronJobs (one Job
 each), DaemonSets (their pods take room on every node), PersistentVolumeClaims, PersistentVolumes,
 StorageClasses, PriorityClasses, Namespaces, NodePools, EC2NodeClasses, and Nodes that exist, whose room
-is used first. Lists may hold any of them. Other kinds are counted on standard error and ignored. What
+is used first; with --cluster, that of nodes on their way (NodeClaims) as well. Lists may hold any of them. Other kinds are counted on standard error and ignored. What
 the API server would refuse is refused here, with file and line.
 
 What may be bought. NodePools of the input decide. Without any, all current instance types of the

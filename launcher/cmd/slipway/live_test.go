@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cmd/slipway/report"
 	"github.com/slipway-dev/slipway/scripts/simec2"
 )
 
@@ -122,6 +124,24 @@ func TestCluster(t *testing.T) {
 		}
 		if r.Pods != 2 || r.Placed != 2 || strings.Contains(strings.Join(pods, " "), "kube-system") {
 			t.Errorf("plan is %+v, want default/waits and default/new placed", r)
+		}
+	})
+	t.Run("room on a node that is on its way", func(t *testing.T) {
+		held := &corev1.Pod{}
+		if err := c.Get(ctx, client.ObjectKey{Namespace: "kube-system", Name: "waits"}, held); err != nil {
+			t.Fatal(err)
+		}
+		claim := &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "coming"}, Spec: v1alpha1.NodeClaimSpec{
+			NodePool: "arm", Pods: []v1alpha1.ReservedPod{{UID: held.UID, Namespace: held.Namespace, Name: held.Name}},
+			Offerings: v1alpha1.GroupOfferings(v1alpha1.AcceptedOffering{InstanceType: "c7g.xlarge", Zone: "us-east-1a", CapacityType: "on-demand", Price: resource.MustParse("0.145")}),
+		}}
+		if err := c.Create(ctx, claim); err != nil {
+			t.Fatal(err)
+		}
+		r := planned(t, pod("new", "{requests: {cpu: 2}}"), "--cluster", "--kubeconfig", kubeconfig, "-n", "default", "--catalog", "testdata/types.csv")
+		want := []report.Existing{{Name: "nodeclaim/coming", Pods: []string{"default/new"}}}
+		if diff := cmp.Diff(want, r.Existing); diff != "" || len(r.Nodes) != 1 || r.Pods != 2 {
+			t.Errorf("existing nodes that take pods (-want +got):\n%s\nplan is %+v, want one node bought for default/waits", diff, r)
 		}
 	})
 }

@@ -21,6 +21,7 @@ import (
 type market struct {
 	pools  []*v1alpha1.NodePool
 	offers []offering.Offer
+	types  map[string]offering.Type // all that are known, for sale or not
 	// unusable says of pools why nothing of them can be bought.
 	unusable []string
 	notes    []string
@@ -34,7 +35,7 @@ func openMarket(ctx context.Context, o *planOptions, objects *workload.Objects, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	m := &market{pools: slices.Clone(objects.NodePools)}
+	m := &market{pools: slices.Clone(objects.NodePools), types: map[string]offering.Type{}}
 	currentOnly := len(m.pools) == 0
 	if currentOnly {
 		m.pools = defaultPools(pods)
@@ -49,6 +50,9 @@ func openMarket(ctx context.Context, o *planOptions, objects *workload.Objects, 
 		types, err := source.Types(ctx, class)
 		if err != nil {
 			return nil, fmt.Errorf("instance types for NodePool %s: %w", pool.Name, err)
+		}
+		for _, t := range types {
+			m.types[t.Name] = t
 		}
 		if currentOnly {
 			types = slices.DeleteFunc(slices.Clone(types), func(t offering.Type) bool { return !t.Current })

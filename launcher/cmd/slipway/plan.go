@@ -136,7 +136,7 @@ func plan(ctx context.Context, o *planOptions, stdin io.Reader, stdout, stderr i
 	}
 	read := time.Since(start)
 	found, err := simulate.Plan(ctx, simulate.Input{
-		Profile: profile, Objects: objects, Workload: load, Offers: market.offers, Pools: market.pools,
+		Profile: profile, Objects: objects, Workload: load, Offers: market.offers, Types: market.types, Pools: market.pools,
 	})
 	if err != nil {
 		return err

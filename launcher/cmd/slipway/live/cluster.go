@@ -14,6 +14,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -71,13 +72,15 @@ func (c *Cluster) Version() (string, error) {
 	return v.Major + "." + strings.TrimRight(v.Minor, "+"), nil
 }
 
-// Objects reads what bears on a plan: pods, nodes, DaemonSets, volumes, devices, pools and
-// classes.
-// Pods that wait for a node are left out where they are not in the namespace (empty: any).
+// Objects reads what bears on a plan: pods, nodes, DaemonSets, volumes, devices, pools, classes
+// and claims.
+// Pods that wait for a node are left out where they are not in the namespace (empty: any),
+// unless a NodeClaim has a place for them.
 func (c *Cluster) Objects(ctx context.Context, namespace string) (*workload.Objects, error) {
 	var o workload.Objects
+	var reserved map[types.UID]string
 	for _, list := range []client.ObjectList{
-		&corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &corev1.PersistentVolumeList{}, &corev1.PersistentVolumeClaimList{},
+		&v1alpha1.NodeClaimList{}, &corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{}, &corev1.PersistentVolumeList{}, &corev1.PersistentVolumeClaimList{},
 		&appsv1.DaemonSetList{}, &storagev1.StorageClassList{}, &storagev1.CSINodeList{},
 		&schedulingv1.PriorityClassList{}, &nodev1.RuntimeClassList{}, &corev1.LimitRangeList{},
 		&resourcev1.DeviceClassList{}, &resourcev1.ResourceSliceList{}, &resourcev1.ResourceClaimList{}, &resourcev1.ResourceClaimTemplateList{},
@@ -85,10 +88,13 @@ func (c *Cluster) Objects(ctx context.Context, namespace string) (*workload.Obje
 	} {
 		err := c.list(ctx, list, func(object runtime.Object) {
 			pod, isPod := object.(*corev1.Pod)
-			if !isPod || pod.Spec.NodeName != "" || namespace == "" || pod.Namespace == namespace {
+			if !isPod || pod.Spec.NodeName != "" || namespace == "" || pod.Namespace == namespace || reserved[pod.UID] != "" {
 				o.Add(object)
 			}
 		})
+		if _, isClaims := list.(*v1alpha1.NodeClaimList); isClaims {
+			reserved = o.Holders()
+		}
 		if meta.IsNoMatchError(err) && optional(list) {
 			continue
 		}
@@ -103,7 +109,7 @@ func (c *Cluster) Objects(ctx context.Context, namespace string) (*workload.Obje
 // before Kubernetes 1.34, which has no devices of this version.
 func optional(list client.ObjectList) bool {
 	switch list.(type) {
-	case *v1alpha1.NodePoolList, *v1alpha1.EC2NodeClassList,
+	case *v1alpha1.NodePoolList, *v1alpha1.EC2NodeClassList, *v1alpha1.NodeClaimList,
 		*resourcev1.DeviceClassList, *resourcev1.ResourceSliceList, *resourcev1.ResourceClaimList, *resourcev1.ResourceClaimTemplateList:
 		return true
 	}

@@ -2,6 +2,8 @@ package simulate
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,8 +24,10 @@ type Input struct {
 	Profile  *schedulerconfig.KubeSchedulerProfile
 	Objects  *workload.Objects
 	Workload *workload.Workload
-	// Offers that may be bought, and the pools whose limits they count against.
+	// Offers that may be bought, the types that are known by their names, and the pools whose
+	// limits count.
 	Offers []offering.Offer
+	Types  map[string]offering.Type
 	Pools  []*v1alpha1.NodePool
 }
 
@@ -61,7 +65,7 @@ func Plan(ctx context.Context, in Input) (*fit.Plan, error) {
 func (in *Input) fitInput() fit.Input {
 	limits, slots := newLimits(in.Pools), map[string]int{}
 	out := fit.Input{
-		Pods: in.Workload.Waiting, Open: sets.New[string](), DaemonSets: in.Objects.DaemonSets,
+		Pods: in.Workload.Waiting, Open: sets.New[string](), Guessed: map[string]func(string) bool{}, DaemonSets: in.Objects.DaemonSets,
 		Budget: offering.Budget{Limits: limits, Offers: in.Offers, Slots: slots}, Variety: map[string]fit.Variety{},
 		Alternatives: alternatives, Improve: improve,
 	}
@@ -70,6 +74,7 @@ func (in *Input) fitInput() fit.Input {
 			out.Variety[p.Name] = least
 		}
 	}
+	infos := map[string]*framework.NodeInfo{}
 	for _, node := range in.Objects.Nodes {
 		limits.Count(node.Labels[v1alpha1.LabelNodePool], node.Status.Capacity)
 		if node.DeletionTimestamp != nil {
@@ -81,20 +86,21 @@ func (in *Input) fitInput() fit.Input {
 			}
 			node.Labels[corev1.LabelHostname] = node.Name
 		}
-		out.Nodes = append(out.Nodes, in.nodeInfo(node))
+		infos[node.Name] = in.nodeInfo(node)
 		if usable(node) {
 			out.Open.Insert(node.Name)
 		}
 	}
-	byName := map[string]*framework.NodeInfo{}
-	for _, n := range out.Nodes {
-		byName[n.Node().Name] = n
+	out.Features = cluster.DeclaredFeatures(infos)
+	in.addInFlight(&out, infos, limits)
+	for _, name := range slices.Sorted(maps.Keys(infos)) {
+		out.Nodes = append(out.Nodes, infos[name])
 	}
-	out.Features = cluster.DeclaredFeatures(byName)
+	maps.Copy(slots, offering.Slots(slices.Collect(maps.Values(in.Types)), in.Objects.NodeClaims))
 	for _, o := range in.Offers {
 		limit := 0
 		if r := o.Reservation; r != nil {
-			limit, slots[r.ID] = r.Available, r.Available
+			limit = slots[r.ID]
 		}
 		out.Templates = append(out.Templates, fit.Template{Node: o.Node, Price: o.Cost(), Tier: o.Pool.Spec.Weight, Pool: o.Pool.Name, Limit: limit})
 	}

@@ -8,8 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
 
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/catalog"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/manifest"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/simulate"
@@ -90,19 +93,79 @@ func TestPlan(t *testing.T) {
 			[]string{"m5.large in us-east-1a: a", "b has no place: nodepool p: its limit of 2 nodes is reached"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, plan(t, tt.text+onlyLarge)); diff != "" {
+			if diff := cmp.Diff(tt.want, plan(t, tt.text+onlyLarge, nil)); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// plan plans for manifests and renders what comes of it, a line a node.
-func plan(t *testing.T, text string) []string {
+// inFlight is a NodeClaim for an m5.large with a place for the pod named held.
+func inFlight(change func(*v1alpha1.NodeClaim)) *v1alpha1.NodeClaim {
+	c := &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "c"}}
+	c.Spec.NodePool, c.Spec.Labels = "p", map[string]string{v1alpha1.LabelNodePool: "p"}
+	c.Spec.Pods = []v1alpha1.ReservedPod{{UID: "pod/default/held", Namespace: "default", Name: "held"}}
+	var accepted []v1alpha1.AcceptedOffering
+	for _, zone := range []string{"us-east-1a", "us-east-1b"} {
+		accepted = append(accepted, v1alpha1.AcceptedOffering{InstanceType: "m5.large", Zone: zone, CapacityType: "on-demand", Price: resource.MustParse("0.1")})
+	}
+	c.Spec.Offerings = v1alpha1.GroupOfferings(accepted...)
+	change(c)
+	return c
+}
+
+// TestInFlight: what nodes on their way have to spare is used first, but by nobody whose place
+// depends on what is not known of them.
+func TestInFlight(t *testing.T) {
+	launched := func(c *v1alpha1.NodeClaim) {
+		c.Status.InstanceType, c.Status.Zone, c.Status.CapacityType, c.Status.NodeName = "m5.large", "us-east-1b", "on-demand", "old"
+	}
+	coming := func(*v1alpha1.NodeClaim) {}
+	const inZone = "nodeSelector: {topology.kubernetes.io/zone: us-east-1b}, "
+	apart := func(key string) string {
+		return "affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: " + key + ", labelSelector: {matchLabels: {app: held}}}]}}, "
+	}
+	held := strings.Replace(pod("held", "1", ""), "name: held", "name: held, labels: {app: held}", 1)
+	for _, tt := range []struct {
+		name, text string
+		claim      func(*v1alpha1.NodeClaim)
+		want       []string
+	}{
+		{"room to spare", pod("a", "900m", ""), launched, []string{"nodeclaim/c: 1"}},
+		{"room that is promised", pod("a", "1", ""), launched, []string{"m5.large in us-east-1a: a"}},
+		{"in its zone", pod("a", "900m", inZone), launched, []string{"nodeclaim/c: 1"}},
+		{"its zone is not known", pod("a", "900m", inZone) + pod("b", "900m", ""), coming, []string{"m5.large in us-east-1b: a", "nodeclaim/c: 1"}},
+		{"apart from a pod in a zone that is not known", pod("a", "900m", apart("topology.kubernetes.io/zone")), coming,
+			[]string{"a has no place: it depends on pods of node nodeclaim/c, of which topology.kubernetes.io/zone is not known yet"}},
+		{"apart from a pod on a host", pod("a", "900m", apart("kubernetes.io/hostname")), coming, []string{"m5.large in us-east-1a: a"}},
+		{"its node is cordoned", node("spec: {unschedulable: true}\n") + pod("a", "900m", ""), launched, []string{"m5.large in us-east-1a: a"}},
+		{"its node is yet to be initialized", node("") + pod("a", "3", ""), launched, []string{"a has no place: nodepool p: needs 3 cpu, the largest allowed type m5.large gives 1930m"}},
+		{"it was initialized", node("") + pod("a", "3", ""), func(c *v1alpha1.NodeClaim) {
+			launched(c)
+			c.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionInitialized, Status: metav1.ConditionTrue}}
+		}, []string{"old: 1"}},
+		{"it counts against the limit", pod("a", "1500m", "") + pod("b", "1500m", ""), coming,
+			[]string{"m5.large in us-east-1a: a", "b has no place: nodepool p: its limit of 2 nodes is reached"}},
+		{"it is being deleted", pod("a", "900m", ""), func(c *v1alpha1.NodeClaim) { c.DeletionTimestamp = new(metav1.Now()) },
+			[]string{"m5.large in us-east-1a: a held"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, plan(t, held+tt.text+onlyLarge, inFlight(tt.claim))); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// plan plans for manifests, and a NodeClaim if there is one, and renders what comes of it, a line a node.
+func plan(t *testing.T, text string, claim *v1alpha1.NodeClaim) []string {
 	t.Helper()
 	read, err := manifest.Read([]string{"-"}, strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if claim != nil {
+		read.Objects.NodeClaims = append(read.Objects.NodeClaims, claim)
 	}
 	profile, err := latest.Default()
 	if err != nil {
@@ -116,13 +179,17 @@ func plan(t *testing.T, text string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	known := map[string]offering.Type{}
+	for _, it := range types {
+		known[it.Name] = it
+	}
 	offers, err := offering.Of(read.Objects.NodePools[0], types)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found, err := simulate.Plan(t.Context(), simulate.Input{
 		Profile: &profile.Profiles[0], Objects: read.Objects, Workload: workload.New(read.Objects),
-		Offers: offers.Available, Pools: read.Objects.NodePools,
+		Offers: offers.Available, Types: known, Pools: read.Objects.NodePools,
 	})
 	if err != nil {
 		t.Fatal(err)

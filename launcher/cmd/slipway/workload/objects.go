@@ -12,6 +12,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
@@ -41,6 +42,7 @@ type Objects struct {
 	ResourceClaimTemplates []*resourcev1.ResourceClaimTemplate
 	NodePools              []*v1alpha1.NodePool
 	NodeClasses            []*v1alpha1.EC2NodeClass
+	NodeClaims             []*v1alpha1.NodeClaim // of a cluster
 }
 
 // Add keeps an object; it returns false for a kind that has no place here.
@@ -88,6 +90,8 @@ func (o *Objects) Add(object runtime.Object) bool {
 		o.ResourceClaimTemplates = append(o.ResourceClaimTemplates, object)
 	case *v1alpha1.NodePool:
 		o.NodePools = append(o.NodePools, object)
+	case *v1alpha1.NodeClaim:
+		o.NodeClaims = append(o.NodeClaims, object)
 	case *v1alpha1.EC2NodeClass:
 		o.NodeClasses = append(o.NodeClasses, object)
 	default:
@@ -121,6 +125,21 @@ func (o *Objects) Overlay(over *Objects) {
 	o.ResourceClaimTemplates = overlay(o.ResourceClaimTemplates, over.ResourceClaimTemplates)
 	o.NodePools = overlay(o.NodePools, over.NodePools)
 	o.NodeClasses = overlay(o.NodeClasses, over.NodeClasses)
+	o.NodeClaims = overlay(o.NodeClaims, over.NodeClaims)
+}
+
+// Holders names by pod the NodeClaim that holds a place for it.
+func (o *Objects) Holders() map[types.UID]string {
+	holders := map[types.UID]string{}
+	for _, c := range o.NodeClaims {
+		if c.DeletionTimestamp != nil {
+			continue
+		}
+		for _, p := range c.HeldPods() {
+			holders[p.UID] = c.Name
+		}
+	}
+	return holders
 }
 
 type named interface {

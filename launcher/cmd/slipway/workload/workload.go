@@ -18,6 +18,8 @@ type Workload struct {
 	Waiting []*corev1.Pod
 	// Running pods by the name of the Node they are on.
 	Running map[string][]*corev1.Pod
+	// Reserved pods wait, too, but have a place: by the name of the NodeClaim that holds it.
+	Reserved map[string][]*corev1.Pod
 	// Owners of all pods, such as "deployment/web", by "namespace/name".
 	Owners map[string]string
 	// Notes tell people what was assumed.
@@ -30,7 +32,7 @@ func Key(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
 // New works out the pods and completes the objects they refer to: claims of StatefulSets,
 // storage classes and priorities. It changes the objects.
 func New(o *Objects) *Workload {
-	w := &Workload{Running: map[string][]*corev1.Pod{}, Owners: map[string]string{}}
+	w := &Workload{Running: map[string][]*corev1.Pod{}, Reserved: map[string][]*corev1.Pod{}, Owners: map[string]string{}}
 	live := w.sort(o)
 	made := expand(o, live)
 	for _, m := range made {
@@ -41,8 +43,10 @@ func New(o *Objects) *Workload {
 		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
 	})
 	all := slices.Clone(w.Waiting)
-	for _, node := range slices.Sorted(maps.Keys(w.Running)) {
-		all = append(all, w.Running[node]...)
+	for _, placed := range []map[string][]*corev1.Pod{w.Running, w.Reserved} {
+		for _, name := range slices.Sorted(maps.Keys(placed)) {
+			all = append(all, placed[name]...)
+		}
 	}
 	w.Notes = slices.Concat(w.Notes, prioritize(all, o.PriorityClasses), o.admit(all), o.admitDaemons(), o.completeStorage())
 	o.completeDevices(w.Waiting)
@@ -73,7 +77,7 @@ func (w *Workload) sort(o *Objects) []*corev1.Pod {
 		nodes[n.Name] = true
 	}
 	var live []*corev1.Pod
-	elsewhere := 0
+	elsewhere, reserved, holders := 0, 0, o.Holders()
 	for _, pod := range o.Pods {
 		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			continue
@@ -90,9 +94,15 @@ func (w *Workload) sort(o *Objects) []*corev1.Pod {
 			elsewhere++
 		case cluster.IsDaemonPod(pod) || pod.DeletionTimestamp != nil:
 			// It is bound to a node of its own, or about to go.
+		case holders[pod.UID] != "":
+			w.Reserved[holders[pod.UID]] = append(w.Reserved[holders[pod.UID]], pod)
+			reserved++
 		default:
 			w.Waiting = append(w.Waiting, pod)
 		}
+	}
+	if reserved > 0 {
+		w.Notes = append(w.Notes, fmt.Sprintf("%d pods wait for the nodes of %d NodeClaims that have a place for them; they are left out", reserved, len(w.Reserved)))
 	}
 	if elsewhere > 0 {
 		w.Notes = append(w.Notes, fmt.Sprintf("%d pods run on nodes that are not among the input; they are left out", elsewhere))
