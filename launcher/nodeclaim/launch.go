@@ -158,13 +158,27 @@ func (l *launcher) verdict(claim *v1alpha1.NodeClaim, err error) (out outcome, f
 	case errors.Is(err, cloud.ErrCapacity):
 		refused := refusedOfferings(claim, err)
 		l.catalog.MarkUnavailable(refused...)
-		return outcome{reason: reasonInsufficientCapacity, message: "no capacity for " + describe(refused)}, true
+		return outcome{reason: reasonInsufficientCapacity, message: "no capacity for " + describe(refused) + inTheCloudsWords(err)}, true
 	case errors.Is(err, cloud.ErrInvalid):
 		return outcome{reason: reasonInvalidRequest, message: err.Error()}, true
 	case errors.Is(err, cloud.ErrDenied):
 		return outcome{reason: reasonAccessDenied, message: err.Error()}, true
 	}
 	return outcome{}, false
+}
+
+// inTheCloudsWords tells a used-up quota, which the user can raise, from an empty pool.
+func inTheCloudsWords(err error) string {
+	const most = 300 // an answer may have words for each of 300 pools
+	var capacity *cloud.CapacityError
+	if !errors.As(err, &capacity) || capacity.Err == nil {
+		return ""
+	}
+	words := capacity.Err.Error()
+	if len(words) > most {
+		words = strings.ToValidUTF8(words[:most], "") + "…"
+	}
+	return ": " + words
 }
 
 // passing is the reason of an error that may pass.

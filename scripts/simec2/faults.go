@@ -29,6 +29,9 @@ type Fault struct {
 	// AfterEffect serves the call first and then loses the answer: the
 	// caller sees the error although the effect took place.
 	AfterEffect bool `json:"afterEffect,omitempty"`
+	// Pools makes CreateFleet succeed and report the error in its errorSet, for
+	// those of the pools asked for that match; nothing is launched from them.
+	Pools *PoolMatch `json:"pools,omitempty"`
 }
 
 func (f Fault) validate() error {
@@ -43,6 +46,8 @@ func (f Fault) validate() error {
 		return fmt.Errorf("fault on %s: negative count or latency", f.Action)
 	case f.AfterEffect && f.Code == "":
 		return fmt.Errorf("fault on %s: afterEffect needs a code", f.Action)
+	case f.Pools != nil && (f.Action != "CreateFleet" || f.Code == "" || f.AfterEffect):
+		return fmt.Errorf("fault on %s: pools are CreateFleet's, and need a code", f.Action)
 	}
 	return nil
 }
@@ -68,6 +73,7 @@ type verdict struct {
 	latency time.Duration
 	before  *apiError // answer with it at once
 	after   *apiError // answer with it once served
+	pools   []Fault   // for the answer's errorSet
 }
 
 // faults is the list in force; the caller holds the server's lock.
@@ -93,12 +99,14 @@ func (fs *faults) judge(action string) verdict {
 		if f.Rate > 0 && fs.rand.Float64() >= f.Rate {
 			continue
 		}
-		if f.Code != "" && (v.before != nil || v.after != nil) {
+		if f.Code != "" && f.Pools == nil && (v.before != nil || v.after != nil) {
 			continue // not hit: an earlier fault already decides this call
 		}
 		v.latency += time.Duration(f.Latency)
 		switch {
 		case f.Code == "":
+		case f.Pools != nil:
+			v.pools = append(v.pools, *f)
 		case f.AfterEffect:
 			v.after = f.err()
 		default:

@@ -35,6 +35,7 @@ type region struct {
 	// reservationList is in the order in which it was given.
 	reservationList []CapacityReservation
 	shrunk          map[string]float64 // instance type to per cent of memory missing
+	poolFaults      []Fault            // for the call that is being served
 }
 
 type subnet struct {

@@ -2,6 +2,8 @@ package simec2
 
 import "encoding/xml"
 
+const userARN = "arn:aws:iam::" + accountID + ":user/slipway"
+
 type callerIdentityAnswer struct {
 	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ GetCallerIdentityResponse"`
 	ARN       string   `xml:"GetCallerIdentityResult>Arn"`
@@ -12,6 +14,6 @@ type callerIdentityAnswer struct {
 
 func callerIdentity(requestID string) *callerIdentityAnswer {
 	return &callerIdentityAnswer{
-		ARN: "arn:aws:iam::" + accountID + ":user/slipway", UserID: "AIDASLIPWAYSIMULATED0", Account: accountID, RequestID: requestID,
+		ARN: userARN, UserID: "AIDASLIPWAYSIMULATED0", Account: accountID, RequestID: requestID,
 	}
 }

@@ -138,13 +138,16 @@ func (s *Server) parseSTS(p *params, action, auth string) *request {
 	return &request{
 		protocol: stsProtocol(), action: action, auth: auth, params: p,
 		serve: func(_ time.Time, requestID string) (any, *apiError) {
-			if action != "GetCallerIdentity" {
-				return nil, refuse("InvalidAction", "The action %s is not simulated", action)
+			switch action {
+			case "DecodeAuthorizationMessage":
+				return decodeMessage(p, requestID)
+			case "GetCallerIdentity":
+				if err := p.finish(); err != nil {
+					return nil, err
+				}
+				return callerIdentity(requestID), nil
 			}
-			if err := p.finish(); err != nil {
-				return nil, err
-			}
-			return callerIdentity(requestID), nil
+			return nil, refuse("InvalidAction", "The action %s is not simulated", action)
 		},
 	}
 }
@@ -256,6 +259,7 @@ func (s *Server) decide(req *request, v verdict, now time.Time, requestID string
 	if v.before != nil {
 		return nil, v.before
 	}
+	s.region.poolFaults = v.pools
 	return req.serve(now, requestID)
 }
 

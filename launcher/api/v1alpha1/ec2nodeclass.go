@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -25,14 +27,14 @@ type EC2NodeClass struct {
 // EC2NodeClassSpec is the wanted look. Whatever is left out is discovered by the
 // launcher from the cluster's name.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily == 'AL2023'",fieldPath=".amiFamily",message="amiFamily other than AL2023 is not supported yet; use AL2023 or leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.role)",fieldPath=".role",message="role is not supported yet; leave it out and name an instanceProfile"
-// +kubebuilder:validation:XValidation:rule="!has(self.userData)",fieldPath=".userData",message="userData is not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.instanceStorePolicy)",fieldPath=".instanceStorePolicy",message="instanceStorePolicy is not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.detailedMonitoring)",fieldPath=".detailedMonitoring",message="detailedMonitoring is not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.associatePublicIPAddress)",fieldPath=".associatePublicIPAddress",message="associatePublicIPAddress is not supported yet; leave it out, the subnet decides"
-// +kubebuilder:validation:XValidation:rule="!has(self.ipPrefixCount)",fieldPath=".ipPrefixCount",message="ipPrefixCount is not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.context)",fieldPath=".context",message="context is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily in ['AL2023', 'Bottlerocket', 'Custom']",fieldPath=".amiFamily",message="amiFamily: only AL2023, Bottlerocket and Custom are supported"
+// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || !has(self.amiSelectorTerms) || !self.amiSelectorTerms.exists(t, has(t.alias) && t.alias.startsWith('bottlerocket@')) || self.amiFamily == 'Bottlerocket'",fieldPath=".amiFamily",message="amiFamily must be that of the alias, Bottlerocket, or left out"
+// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || !has(self.amiSelectorTerms) || !self.amiSelectorTerms.exists(t, has(t.alias) && t.alias.startsWith('al2023@')) || self.amiFamily in ['AL2023', 'Custom']",fieldPath=".amiFamily",message="amiFamily must be that of the alias, AL2023, or Custom, or left out; amiSelectorTerms defaults to al2023@latest"
+// +kubebuilder:validation:XValidation:rule="!(has(self.role) && has(self.instanceProfile))",fieldPath=".role",message="role and instanceProfile exclude each other: either the launcher makes the instance profile or you do"
+// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily != 'Custom' || has(self.userData)",fieldPath=".userData",message="userData is missing: amiFamily Custom means that it alone makes the instance join, under its instance id"
+// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily != 'Custom' || !has(self.instanceStorePolicy)",fieldPath=".instanceStorePolicy",message="instanceStorePolicy: with amiFamily Custom the user data is to set the disks up"
+// +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily == 'AL2023' || !has(self.kubelet) || !has(self.kubelet.podsPerCore)",fieldPath=".kubelet",message="podsPerCore can be set with amiFamily AL2023 only; set maxPods"
+// +kubebuilder:validation:XValidation:rule="!has(self.amiSelectorTerms) || !self.amiSelectorTerms.exists(t, has(t.alias) && t.alias.startsWith('bottlerocket@')) || !has(self.kubelet) || !has(self.kubelet.podsPerCore)",fieldPath=".kubelet",message="podsPerCore cannot be set on Bottlerocket; set maxPods"
 type EC2NodeClassSpec struct {
 	// AMISelectorTerms select the image. Left out: the alias al2023@latest.
 	//
@@ -79,17 +81,29 @@ type EC2NodeClassSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('aws:') && k != 'eks:eks-cluster-name')",message="tags: aws:* and eks:eks-cluster-name belong to AWS; use other keys"
 	Tags map[string]string `json:"tags,omitempty"`
 
-	// AMIFamily is the operating system of the images.
+	// AMIFamily is the operating system of the images, which decides how the user data is
+	// written and what a node is predicted to have. Left out: that of the alias, else AL2023.
+	// With Custom, userData is passed on as it is.
 	//
 	// +kubebuilder:validation:Enum=AL2;AL2023;Bottlerocket;Custom;Windows2019;Windows2022;Windows2025
 	AMIFamily string `json:"amiFamily,omitempty"`
-	// Role is the IAM role to make an instance profile of. Not supported yet.
+	// Role is the name of the IAM role the nodes run under. The launcher makes an instance
+	// profile of it, and removes that when no class and no instance has used it for a day.
 	//
-	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9_+=,.@-]*$')",message="role must be the name of a role, not its ARN or path"
 	Role string `json:"role,omitempty"`
-	// UserData is merged with the launcher's own. Not supported yet.
+	// UserData is merged with the launcher's own, which goes first where both set a thing. For
+	// AL2023: a NodeConfig, a shell script, or a MIME document of several such; for
+	// Bottlerocket: settings as TOML.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
 	UserData *string `json:"userData,omitempty"`
-	// InstanceStorePolicy says what to do with local disks. Not supported yet.
+	// InstanceStorePolicy RAID0 makes one array of an instance's local disks, and puts the
+	// kubelet's and the container runtime's directories and the pods' logs on it. Types without
+	// local disks keep them on the root volume.
 	//
 	// +kubebuilder:validation:Enum=RAID0
 	InstanceStorePolicy string `json:"instanceStorePolicy,omitempty"`
@@ -101,15 +115,21 @@ type EC2NodeClassSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=30
 	CapacityReservationSelectorTerms []CapacityReservationSelectorTerm `json:"capacityReservationSelectorTerms,omitempty"`
-	// DetailedMonitoring turns per-minute metrics on. Not supported yet.
+	// DetailedMonitoring turns per-minute metrics on.
 	DetailedMonitoring *bool `json:"detailedMonitoring,omitempty"`
-	// AssociatePublicIPAddress overrides the subnet's choice. Not supported yet.
+	// AssociatePublicIPAddress overrides the subnet's choice.
 	AssociatePublicIPAddress *bool `json:"associatePublicIPAddress,omitempty"`
-	// IPPrefixCount is the number of IPv4 prefixes of the first network interface. Not supported yet.
+	// IPPrefixCount is the number of /28 prefixes of IPv4 addresses that the first network interface
+	// is given at launch. Above 0 it says that the cluster's CNI delegates prefixes: then a node
+	// runs as many pods as that gives addresses, but 110 at most, unless kubelet.maxPods is set.
 	//
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=50
 	IPPrefixCount *int32 `json:"ipPrefixCount,omitempty"`
-	// Context is reserved by CreateFleet. Not supported yet.
+	// Context is passed to CreateFleet, which reserves it.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
 	Context *string `json:"context,omitempty"`
 }
 
@@ -123,8 +143,10 @@ type EC2NodeClassStatus struct {
 	AMIs []AMI `json:"amis,omitempty"`
 	// CapacityReservations that are active.
 	CapacityReservations []CapacityReservation `json:"capacityReservations,omitempty"`
-	// Conditions are SubnetsReady, SecurityGroupsReady, AMIsReady, CapacityReservationsReady
-	// (where the class selects any) and, for all of them, Ready.
+	// InstanceProfile is the name of the instance profile nodes run under.
+	InstanceProfile string `json:"instanceProfile,omitempty"`
+	// Conditions are SubnetsReady, SecurityGroupsReady, AMIsReady, InstanceProfileReady,
+	// CapacityReservationsReady (where the class selects any) and, for all of them, Ready.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -176,11 +198,35 @@ const (
 
 // Condition types of an EC2NodeClass besides Ready.
 const (
-	ConditionSubnetsReady        = "SubnetsReady"
-	ConditionSecurityGroupsReady = "SecurityGroupsReady"
-	ConditionAMIsReady           = "AMIsReady"
-	ConditionReservationsReady   = "CapacityReservationsReady"
+	ConditionSubnetsReady         = "SubnetsReady"
+	ConditionSecurityGroupsReady  = "SecurityGroupsReady"
+	ConditionAMIsReady            = "AMIsReady"
+	ConditionInstanceProfileReady = "InstanceProfileReady"
+	ConditionReservationsReady    = "CapacityReservationsReady"
 )
+
+// Families of images.
+const (
+	AMIFamilyAL2023       = "AL2023"
+	AMIFamilyBottlerocket = "Bottlerocket"
+	AMIFamilyCustom       = "Custom"
+)
+
+// Family is the class's AMI family, which its alias implies where it is left out.
+func (s *EC2NodeClassSpec) Family() string {
+	if s.AMIFamily != "" {
+		return s.AMIFamily
+	}
+	for _, t := range s.AMISelectorTerms {
+		if strings.HasPrefix(t.Alias, "bottlerocket@") {
+			return AMIFamilyBottlerocket
+		}
+	}
+	return AMIFamilyAL2023
+}
+
+// InstanceStoreRAID0 is a value of InstanceStorePolicy.
+const InstanceStoreRAID0 = "RAID0"
 
 // EC2NodeClassList is a list of EC2NodeClasses.
 //

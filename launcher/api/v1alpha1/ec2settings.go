@@ -23,7 +23,7 @@ type BlockDeviceMapping struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.iops) || (has(self.volumeType) && self.volumeType in ['gp3', 'io1', 'io2'])",fieldPath=".iops",message="iops needs volumeType gp3, io1 or io2"
 // +kubebuilder:validation:XValidation:rule="!has(self.throughput) || (has(self.volumeType) && self.volumeType == 'gp3')",fieldPath=".throughput",message="throughput needs volumeType gp3"
 // +kubebuilder:validation:XValidation:rule="!has(self.kmsKeyID) || (has(self.encrypted) && self.encrypted)",fieldPath=".kmsKeyID",message="kmsKeyID needs encrypted: true"
-// +kubebuilder:validation:XValidation:rule="!has(self.volumeInitializationRate)",fieldPath=".volumeInitializationRate",message="volumeInitializationRate is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.volumeInitializationRate) || has(self.snapshotID)",fieldPath=".volumeInitializationRate",message="volumeInitializationRate needs a snapshotID"
 type BlockDevice struct {
 	// VolumeSize in whole Gi, G, Ti or T.
 	//
@@ -58,7 +58,7 @@ type BlockDevice struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^snap-[0-9a-z]+$`
 	SnapshotID string `json:"snapshotID,omitempty"`
-	// VolumeInitializationRate in MiB/s at which a snapshot is read in. Not supported yet.
+	// VolumeInitializationRate in MiB/s at which the snapshot is read in.
 	//
 	// +kubebuilder:validation:Minimum=100
 	// +kubebuilder:validation:Maximum=300

@@ -10,8 +10,8 @@ import (
 )
 
 // Sizing identifies the settings of a class that decide what a node of a given type and
-// image has for pods: the kubelet's and the disks. Classes of one sizing predict the
-// same. It is empty for a class that leaves both out, as for a nil one.
+// image has for pods: the kubelet's, the disks and the addresses. Classes of one sizing predict the
+// same. It is empty for a class that leaves all out, as for a nil one.
 func (c *EC2NodeClass) Sizing() string {
 	if c == nil {
 		return ""
@@ -19,11 +19,13 @@ func (c *EC2NodeClass) Sizing() string {
 	settings := struct {
 		Kubelet *KubeletConfiguration `json:"kubelet,omitempty"`
 		Disks   []BlockDeviceMapping  `json:"disks,omitempty"`
-	}{c.Spec.Kubelet, c.Spec.BlockDeviceMappings}
+		Local   string                `json:"local,omitempty"`
+		Prefix  bool                  `json:"prefix,omitempty"`
+	}{c.Spec.Kubelet, c.Spec.BlockDeviceMappings, c.Spec.InstanceStorePolicy, c.Spec.DelegatesPrefixes()}
 	if equality.Semantic.DeepEqual(settings.Kubelet, &KubeletConfiguration{}) {
 		settings.Kubelet = nil
 	}
-	if settings.Kubelet == nil && len(settings.Disks) == 0 {
+	if settings.Kubelet == nil && len(settings.Disks) == 0 && settings.Local == "" && !settings.Prefix {
 		return ""
 	}
 	content, err := json.Marshal(settings) // maps are marshalled in order
@@ -32,4 +34,9 @@ func (c *EC2NodeClass) Sizing() string {
 	}
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:8])
+}
+
+// DelegatesPrefixes says that pods have their addresses from prefixes delegated to the node.
+func (s *EC2NodeClassSpec) DelegatesPrefixes() bool {
+	return s.IPPrefixCount != nil && *s.IPPrefixCount > 0
 }

@@ -9,14 +9,20 @@ func nodeClassCases() []validationCase {
 		{name: "everything supported", spec: `
 amiFamily: AL2023
 amiSelectorTerms: [{alias: al2023@latest}]
-subnetSelectorTerms: [{tags: {slipway.dev/discovery: c, env: "*"}}, {id: subnet-0abc}]
+subnetSelectorTerms: [{tags: {slipway.dev/discovery: c, env: "*"}}, {id: subnet-0abc}, {cidr: 10.0.0.0/18}, {cidr: 10.0.0.0/18, tags: {a: b}}]
 securityGroupSelectorTerms: [{tags: {a: b}}, {id: sg-0abc}, {name: nodes}]
 instanceProfile: my-nodes_1@x
 blockDeviceMappings:
 - deviceName: /dev/xvda
   rootVolume: true
   ebs: {volumeSize: 50Gi, volumeType: gp3, iops: 3000, throughput: 125, encrypted: true, kmsKeyID: k, deleteOnTermination: true}
-- {deviceName: /dev/xvdb, ebs: {snapshotID: snap-0abc}}
+- {deviceName: /dev/xvdb, ebs: {snapshotID: snap-0abc, volumeInitializationRate: 100}}
+userData: "#!/bin/sh"
+instanceStorePolicy: RAID0
+detailedMonitoring: true
+associatePublicIPAddress: false
+ipPrefixCount: 1
+context: c
 metadataOptions: {httpEndpoint: enabled, httpProtocolIPv6: disabled, httpPutResponseHopLimit: 2, httpTokens: optional}
 tags: {team: a, Name: node}
 kubelet:
@@ -34,19 +40,38 @@ kubelet:
   cpuCFSQuota: false
 `},
 		{name: "images by id", spec: `amiSelectorTerms: [{id: ami-0abc}, {id: ami-0def}]`},
-		{name: "ami family", spec: `amiFamily: Bottlerocket`, want: []string{"spec.amiFamily", "other than AL2023 is not supported yet"}},
+		{name: "images by everything", spec: `amiSelectorTerms: [{tags: {a: "*"}, name: "my-*", owner: self}, {name: x, owner: "111122223333"}, {ssmParameter: /my/image}, {id: ami-0}]`},
+		{name: "pinned alias", spec: `amiSelectorTerms: [{alias: al2023@v20260101}]`},
+		{name: "bottlerocket", spec: `{amiSelectorTerms: [{alias: bottlerocket@v1.50.0}], kubelet: {maxPods: 20}}`},
+		{name: "bottlerocket, said twice", spec: `{amiFamily: Bottlerocket, amiSelectorTerms: [{alias: bottlerocket@latest}]}`},
+		{name: "custom", spec: `{amiFamily: Custom, amiSelectorTerms: [{id: ami-0}], userData: "#!/bin/sh"}`},
+		{name: "custom with the images of an alias", spec: `{amiFamily: Custom, userData: "#!/bin/sh"}`},
+		{name: "role", spec: `role: my-nodes`},
+		{name: "ami family", spec: `amiFamily: AL2`, want: []string{"spec.amiFamily", "only AL2023, Bottlerocket and Custom are supported"}},
+		{name: "family without its images", spec: `amiFamily: Bottlerocket`, want: []string{"spec.amiFamily", "that of the alias, AL2023"}},
+		{name: "family of another alias", spec: `{amiFamily: AL2023, amiSelectorTerms: [{alias: bottlerocket@latest}]}`, want: []string{"spec.amiFamily", "that of the alias, Bottlerocket"}},
+		{name: "custom without user data", spec: `amiFamily: Custom`, want: []string{"spec.userData", "userData is missing"}},
+		{name: "custom with local disks", spec: `{amiFamily: Custom, userData: x, instanceStorePolicy: RAID0}`, want: []string{"spec.instanceStorePolicy", "set the disks up"}},
+		{name: "bottlerocket with pods per core", spec: `{amiSelectorTerms: [{alias: bottlerocket@latest}], kubelet: {podsPerCore: 2}}`, want: []string{"spec.kubelet", "podsPerCore cannot be set on Bottlerocket"}},
+		{name: "role and profile", spec: `{role: a, instanceProfile: b}`, want: []string{"spec.role", "exclude each other"}},
+		{name: "role ARN", spec: `role: arn:aws:iam::1:role/a`, want: []string{"spec.role", "not its ARN"}},
 		{name: "no ami terms", spec: `amiSelectorTerms: []`, want: []string{"spec.amiSelectorTerms"}},
-		{name: "empty ami term", spec: `amiSelectorTerms: [{}]`, want: []string{"must have either alias or id"}},
-		{name: "alias and id", spec: `amiSelectorTerms: [{alias: al2023@latest, id: ami-0}]`, want: []string{"must have either alias or id"}},
+		{name: "empty ami term", spec: `amiSelectorTerms: [{}]`, want: []string{"must have alias, id or ssmParameter"}},
+		{name: "alias and id", spec: `amiSelectorTerms: [{alias: al2023@latest, id: ami-0}]`, want: []string{"must have alias, id or ssmParameter"}},
 		{name: "alias among others", spec: `amiSelectorTerms: [{alias: al2023@latest}, {id: ami-0}]`, want: []string{"an alias must be the only term"}},
-		{name: "alias of another family", spec: `amiSelectorTerms: [{alias: bottlerocket@latest}]`, want: []string{"spec.amiSelectorTerms[0].alias", "no alias but al2023@latest"}},
-		{name: "pinned alias", spec: `amiSelectorTerms: [{alias: al2023@v20260101}]`, want: []string{"select the image by id"}},
+		{name: "alias of another family", spec: `amiSelectorTerms: [{alias: al2@latest}]`, want: []string{"spec.amiSelectorTerms[0].alias", "an alias is al2023@latest"}},
+		{name: "alias without release", spec: `amiSelectorTerms: [{alias: al2023}]`, want: []string{"spec.amiSelectorTerms[0].alias", "an alias is al2023@latest"}},
+		{name: "ami by owner", spec: `amiSelectorTerms: [{owner: self}]`, want: []string{"must have alias, id or ssmParameter"}},
+		{name: "ami by id and owner", spec: `amiSelectorTerms: [{id: ami-0, owner: self}]`, want: []string{"owner goes with tags or name only"}},
+		{name: "ami by id and name", spec: `amiSelectorTerms: [{id: ami-0, name: a}]`, want: []string{"must have alias, id or ssmParameter"}},
+		{name: "owner", spec: `amiSelectorTerms: [{name: a, owner: me}]`, want: []string{"spec.amiSelectorTerms[0].owner"}},
 		{name: "ami id", spec: `amiSelectorTerms: [{id: sg-0}]`, want: []string{"spec.amiSelectorTerms[0].id"}},
-		{name: "empty subnet term", spec: `subnetSelectorTerms: [{}]`, want: []string{"spec.subnetSelectorTerms[0]", "either tags or id"}},
-		{name: "subnet tags and id", spec: `subnetSelectorTerms: [{id: subnet-0, tags: {a: b}}]`, want: []string{"either tags or id"}},
+		{name: "empty subnet term", spec: `subnetSelectorTerms: [{}]`, want: []string{"spec.subnetSelectorTerms[0]", "either id, or tags or cidr"}},
+		{name: "subnet tags and id", spec: `subnetSelectorTerms: [{id: subnet-0, tags: {a: b}}]`, want: []string{"either id, or tags or cidr"}},
 		{name: "no subnet terms", spec: `subnetSelectorTerms: []`, want: []string{"spec.subnetSelectorTerms"}},
 		{name: "empty tag value", spec: `subnetSelectorTerms: [{tags: {a: ""}}]`, want: []string{"use * for any value"}},
-		{name: "subnet cidr", spec: `subnetSelectorTerms: [{id: subnet-0, cidr: 10.0.0.0/8}]`, want: []string{"cidr is not supported yet"}},
+		{name: "subnet id and cidr", spec: `subnetSelectorTerms: [{id: subnet-0, cidr: 10.0.0.0/8}]`, want: []string{"either id, or tags or cidr"}},
+		{name: "subnet cidr", spec: `subnetSelectorTerms: [{cidr: 10.0.0.0}]`, want: []string{"cidr must be a range"}},
 		{name: "group name and tags", spec: `securityGroupSelectorTerms: [{name: a, tags: {a: b}}]`, want: []string{"exactly one of tags, id and name"}},
 		{name: "empty group term", spec: `securityGroupSelectorTerms: [{}]`, want: []string{"exactly one of tags, id and name"}},
 		{name: "instance profile ARN", spec: `instanceProfile: arn:aws:iam::1:instance-profile/a`, want: []string{"spec.instanceProfile", "not its ARN"}},
@@ -65,7 +90,7 @@ kubelet:
 		{"key without encryption", `{deviceName: /dev/xvda, ebs: {volumeSize: 5Gi, kmsKeyID: k}}`, "kmsKeyID needs encrypted"},
 		{"two roots", `{deviceName: a, rootVolume: true, ebs: {volumeSize: 5Gi}}, {deviceName: b, rootVolume: true, ebs: {volumeSize: 5Gi}}`, "only one may have rootVolume"},
 		{"same name twice", `{deviceName: a, ebs: {volumeSize: 5Gi}}, {deviceName: a, ebs: {volumeSize: 5Gi}}`, "Duplicate value"},
-		{"initialization rate", `{deviceName: a, ebs: {snapshotID: snap-0, volumeInitializationRate: 100}}`, "volumeInitializationRate is not supported yet"},
+		{"initialization rate", `{deviceName: a, ebs: {volumeSize: 5Gi, volumeInitializationRate: 100}}`, "volumeInitializationRate needs a snapshotID"},
 	} {
 		cases = append(cases, validationCase{
 			name: "device/" + tt.name,
@@ -104,30 +129,5 @@ kubelet:
 			want: []string{"spec.kubelet." + tt.field, tt.want},
 		})
 	}
-	for field, value := range map[string]string{
-		"role":                     "r",
-		"userData":                 "'#!/bin/sh'",
-		"instanceStorePolicy":      "RAID0",
-		"detailedMonitoring":       "true",
-		"associatePublicIPAddress": "false",
-		"ipPrefixCount":            "1",
-		"context":                  "c",
-	} {
-		cases = append(cases, validationCase{
-			name: "unsupported/" + field,
-			spec: field + ": " + value,
-			want: []string{"spec." + field, field + " is not supported yet; leave it out"},
-		})
-	}
-	for _, field := range []string{"name", "owner", "ssmParameter"} {
-		cases = append(cases, validationCase{
-			name: "unsupported/ami by " + field,
-			spec: fmt.Sprintf("amiSelectorTerms: [{id: ami-0, %s: a}]", field),
-			want: []string{field + " is not supported yet; select the image by alias or id"},
-		})
-	}
-	return append(cases, validationCase{
-		name: "unsupported/ami by tags", spec: `amiSelectorTerms: [{tags: {a: b}}]`,
-		want: []string{"tags is not supported yet; select the image by alias or id"},
-	})
+	return cases
 }

@@ -47,10 +47,22 @@ func startEC2(t *testing.T, cfg simec2.Config) *simec2.Server {
 // newProvider returns a Provider on the simulated region that retries at once.
 func newProvider(t *testing.T, s *simec2.Server, edit ...func(*ec2.Config)) *ec2.Provider {
 	t.Helper()
-	cfg := ec2.Config{
+	cfg := providerConfig(s.URL())
+	for _, e := range edit {
+		e(&cfg)
+	}
+	p, err := ec2.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func providerConfig(url string) ec2.Config {
+	return ec2.Config{
 		AWS: aws.Config{
 			Region:       "us-east-1",
-			BaseEndpoint: aws.String(s.URL()),
+			BaseEndpoint: aws.String(url),
 			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "secret"}, nil
 			}),
@@ -68,14 +80,6 @@ func newProvider(t *testing.T, s *simec2.Server, edit ...func(*ec2.Config)) *ec2
 		Clock:      clock.RealClock{},
 		Registerer: prometheus.NewRegistry(),
 	}
-	for _, e := range edit {
-		e(&cfg)
-	}
-	p, err := ec2.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 func accepted(instanceType, zone, capacityType, price string) v1alpha1.AcceptedOffering {

@@ -1,9 +1,9 @@
 package ec2
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,33 +15,44 @@ import (
 
 // Error codes of EC2: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 
-// capacityCodes say that an offering cannot be had for now: the pool is empty, or an
-// account's quota for it is used up.
+// capacityCodes say that an offering cannot be had for now: the pool is empty, an account's
+// quota for it is used up, or the account was never made ready for it.
 var capacityCodes = []string{
+	"AuthFailure.ServiceLinkedRoleCreationNotPermitted", // for spot only: on-demand capacity needs no such role
+	"InsufficientAddressCapacity",
 	"InsufficientCapacity",
 	"InsufficientHostCapacity",
 	"InsufficientInstanceCapacity",
 	"InsufficientReservedInstanceCapacity",
 	"InsufficientFreeAddressesInSubnet",
+	"InsufficientVolumeCapacity",
 	"InstanceLimitExceeded",
+	"InvalidCapacityReservationState", // it has ended
 	"MaxFleetCountExceeded",
+	"MaxIOPSLimitExceeded",
+	"MaxSpotFleetRequestCountExceeded",
 	"MaxSpotInstanceCountExceeded",
+	"NetworkInterfaceLimitExceeded",
 	"ReservationCapacityExceeded",
 	"SpotMaxPriceTooLow",
 	"UnfulfillableCapacity",
 	"Unsupported", // this type in this zone
 	"VcpuLimitExceeded",
+	"VolumeLimitExceeded",
+	"VolumeTypeNotAvailableInZone",
 }
 
 var deniedCodes = []string{
 	"AccessDenied",
 	"AccessDeniedException",
 	"AuthFailure",
-	"AuthFailure.ServiceLinkedRoleCreationNotPermitted",
 	"Blocked",
 	"ExpiredToken",
 	"ExpiredTokenException",
+	"IncompleteSignature",
 	"InvalidClientTokenId",
+	"InvalidIdentityToken",
+	"InvalidSignatureException",
 	"MissingAuthenticationToken",
 	"OptInRequired",
 	"PendingVerification",
@@ -51,7 +62,8 @@ var deniedCodes = []string{
 	"UnrecognizedClientException",
 }
 
-var notFoundCodes = []string{"ParameterNotFound"} // and what ends like the ones of kind does
+// notFoundCodes, and what ends like the ones of kind does.
+var notFoundCodes = []string{"InvalidAMIID.Unavailable", "NoSuchEntity", "ParameterNotFound"}
 
 // kind returns which of package cloud's errors a code stands for; nil when a caller
 // can but try again later.
@@ -86,7 +98,7 @@ const (
 )
 
 // typed wraps an error of an AWS call with its kind. A denial names the permission.
-func typed(service, operation string, err error) error {
+func (d *decoder) typed(ctx context.Context, service, operation string, err error) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return err
@@ -95,25 +107,10 @@ func typed(service, operation string, err error) error {
 	case k == nil:
 		return err
 	case errors.Is(k, cloud.ErrDenied):
-		return fmt.Errorf("%w: %s: %w", k, permission(service, operation, api.ErrorMessage()), err)
+		return fmt.Errorf("%w: %s: %w", k, d.denied(ctx, service, operation, api.ErrorMessage()), err)
 	default:
 		return fmt.Errorf("%w: %w", k, err)
 	}
-}
-
-// deniedAction finds the permission in AWS's words: "…is not authorized to perform: iam:PassRole on resource…".
-var deniedAction = regexp.MustCompile(`not authorized to perform:? ([a-z0-9-]+:[A-Za-z]+)`)
-
-// permission names the IAM action that was denied: the one in the message, which may
-// differ from the call (CreateFleet needs iam:PassRole), else that of the call.
-func permission(service, operation, message string) string {
-	if m := deniedAction.FindStringSubmatch(message); m != nil {
-		return m[1]
-	}
-	if operation == "" {
-		return "unknown permission"
-	}
-	return strings.ToLower(service) + ":" + operation
 }
 
 // hasCode says whether the error is AWS's with this code.

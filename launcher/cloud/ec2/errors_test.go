@@ -32,8 +32,8 @@ func TestTyped(t *testing.T) {
 		{"AccessDenied", cloud.ErrDenied},
 		{"AccessDeniedException", cloud.ErrDenied},
 		{"UnauthorizedAccess", cloud.ErrDenied},
-		{"AuthFailure.ServiceLinkedRoleCreationNotPermitted", cloud.ErrDenied},
-		{"InvalidClientTokenId", cloud.ErrDenied}, // the access key, not a client token
+		{"AuthFailure.ServiceLinkedRoleCreationNotPermitted", cloud.ErrCapacity}, // of spot
+		{"InvalidClientTokenId", cloud.ErrDenied},                                // the access key, not a client token
 		{"RequestLimitExceeded", cloud.ErrThrottled},
 		{"Throttling", cloud.ErrThrottled},
 		{"ThrottlingException", cloud.ErrThrottled},
@@ -52,7 +52,7 @@ func TestTyped(t *testing.T) {
 	} {
 		t.Run(tt.code, func(t *testing.T) {
 			original := &smithy.GenericAPIError{Code: tt.code, Message: "words"}
-			err := typed("EC2", "CreateFleet", original)
+			err := (*decoder)(nil).typed(t.Context(), "EC2", "CreateFleet", original)
 			for _, k := range kinds {
 				if got := errors.Is(err, k); got != errors.Is(tt.want, k) {
 					t.Errorf("is %q = %v", k, got)
@@ -74,7 +74,7 @@ func TestDenialNamesPermission(t *testing.T) {
 		{"not in the message", "DescribeSubnets", "You are not authorized to perform this operation.", "ec2:DescribeSubnets"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := typed("EC2", tt.operation, &smithy.GenericAPIError{Code: "UnauthorizedOperation", Message: tt.message})
+			err := (*decoder)(nil).typed(t.Context(), "EC2", tt.operation, &smithy.GenericAPIError{Code: "UnauthorizedOperation", Message: tt.message})
 			if !strings.HasPrefix(err.Error(), "permission denied: "+tt.want+": ") {
 				t.Errorf("error %q does not name %s first", err, tt.want)
 			}
@@ -84,7 +84,7 @@ func TestDenialNamesPermission(t *testing.T) {
 
 func TestErrorOfNoCode(t *testing.T) {
 	err := errors.New("connection refused")
-	if got := typed("EC2", "CreateFleet", err); got.Error() != err.Error() {
+	if got := (*decoder)(nil).typed(t.Context(), "EC2", "CreateFleet", err); got.Error() != err.Error() {
 		t.Errorf("typed changed %v to %v", err, got)
 	}
 }

@@ -24,24 +24,19 @@ const maxOverrides = 300
 type fleet struct {
 	capacityType string
 	reservation  *v1alpha1.CapacityReservation // where that is reserved
-	groups       []overrideGroup               // one per image
-	pools        []offering.Key                // all that are asked for
-	imageOf      map[string]string             // by instance type
-	zoneOf       map[string]string             // by subnet
+	overrides    []types.FleetLaunchTemplateOverridesRequest
+	pools        []offering.Key    // all that are asked for
+	imageOf      map[string]string // by instance type
+	zoneOf       map[string]string // by subnet
 	wanted       map[offering.Key]struct{}
 }
 
-type overrideGroup struct {
-	image     image
-	overrides []types.FleetLaunchTemplateOverridesRequest
-}
-
-// planFleet chooses the capacity type of the first offering, and its reservation where it is
-// reserved, and pairs the claim's offerings of that kind with images and subnets, cheapest first.
-func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet, error) {
+// planFleet pairs the claim's offerings of the capacity type, and of the first one's reservation
+// where that is reserved, with images and subnets, cheapest first.
+func planFleet(claim *v1alpha1.NodeClaim, capacityType string, r resolution, table typeTable) (fleet, error) {
 	offerings := claim.Spec.Accepted()
 	f := fleet{
-		capacityType: offerings[0].CapacityType,
+		capacityType: capacityType,
 		imageOf:      map[string]string{},
 		zoneOf:       map[string]string{},
 		wanted:       map[offering.Key]struct{}{},
@@ -61,7 +56,7 @@ func planFleet(claim *v1alpha1.NodeClaim, r resolution, table typeTable) (fleet,
 	var left []string // out, and why
 	for _, o := range offerings {
 		key := offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ReservationID: o.ReservationID}
-		if _, twice := f.wanted[key]; twice || o.CapacityType != f.capacityType || o.ReservationID != offerings[0].ReservationID || len(f.pools) == maxOverrides {
+		if _, twice := f.wanted[key]; twice || o.CapacityType != f.capacityType || o.ReservationID != f.reservationID() || len(f.pools) == maxOverrides {
 			continue
 		}
 		t, known := table[o.InstanceType]
@@ -101,14 +96,10 @@ func (f *fleet) add(key offering.Key, img image, subnetID string) {
 	f.wanted[key] = struct{}{}
 	f.pools = append(f.pools, key)
 	f.imageOf[key.InstanceType] = img.id
-	i := slices.IndexFunc(f.groups, func(g overrideGroup) bool { return g.image.id == img.id })
-	if i < 0 {
-		i = len(f.groups)
-		f.groups = append(f.groups, overrideGroup{image: img})
-	}
-	f.groups[i].overrides = append(f.groups[i].overrides, types.FleetLaunchTemplateOverridesRequest{
+	f.overrides = append(f.overrides, types.FleetLaunchTemplateOverridesRequest{
 		InstanceType: types.InstanceType(key.InstanceType),
 		SubnetId:     aws.String(subnetID),
+		ImageId:      aws.String(img.id),
 	})
 }
 
@@ -150,15 +141,18 @@ type fleetResult struct {
 	instances []fleetInstance // by id
 	// unavailable are the pools that had no capacity.
 	unavailable []offering.Key
-	subnetFull  bool
+	// stale says that what the class resolved to is not what there is any more.
+	stale bool
 	// err says why there are fewer instances than asked for, or others than the cheapest.
 	err error
+	// final says that another call would be answered likewise.
+	final bool
 }
 
 type fleetInstance struct{ id, typeName, zone string }
 
-// read makes sense of EC2's answer.
-func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
+// read makes sense of EC2's answer. denied names the permission that an error's message is about.
+func (f fleet) read(out *ec2.CreateFleetOutput, denied func(message string) string) fleetResult {
 	var r fleetResult
 	for _, i := range out.Instances {
 		zone := aws.ToString(i.AvailabilityZone)
@@ -173,8 +167,7 @@ func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
 		}
 	}
 	slices.SortFunc(r.instances, func(a, b fleetInstance) int { return strings.Compare(a.id, b.id) })
-	other := map[error][]error{}
-	var lacking []error
+	byKind := map[error][]error{}
 	for _, e := range out.Errors {
 		code := aws.ToString(e.ErrorCode)
 		err := fmt.Errorf("%s: %s", code, aws.ToString(e.ErrorMessage))
@@ -182,36 +175,37 @@ func (f fleet) read(out *ec2.CreateFleetOutput) fleetResult {
 		switch {
 		case errors.Is(k, cloud.ErrCapacity):
 			r.unavailable = append(r.unavailable, f.failed(e)...)
-			r.subnetFull = r.subnetFull || code == codeSubnetFull
-			lacking = append(lacking, err)
+			r.stale = r.stale || code == codeSubnetFull
+		case errors.Is(k, cloud.ErrNotFound):
+			r.stale = true
+			k = cloud.ErrInvalid // the call can never succeed, the next one will be another
 		case errors.Is(k, cloud.ErrDenied):
-			other[k] = append(other[k], fmt.Errorf("%s: %w", permission("ec2", "RunInstances", aws.ToString(e.ErrorMessage)), err))
-		default:
-			other[k] = append(other[k], err)
+			err = fmt.Errorf("%s: %w", denied(aws.ToString(e.ErrorMessage)), err)
 		}
+		byKind[k] = append(byKind[k], err)
 	}
 	r.unavailable = sortedUnique(r.unavailable, func(k offering.Key) string {
 		return k.InstanceType + " " + k.Zone + " " + k.CapacityType + " " + k.ReservationID
 	})
-	r.err = worst(lacking, r.unavailable, other)
+	r.err, r.final = worst(byKind, r.unavailable)
 	return r
 }
 
 // worst chooses what to tell the caller when errors of several kinds came back: want of
 // capacity first, because another plan mends it.
-func worst(lacking []error, unavailable []offering.Key, other map[error][]error) error {
-	if len(lacking) > 0 {
-		return &cloud.CapacityError{Offerings: unavailable, Err: joined(lacking)}
+func worst(byKind map[error][]error, unavailable []offering.Key) (err error, final bool) {
+	if lacking := byKind[cloud.ErrCapacity]; len(lacking) > 0 {
+		return &cloud.CapacityError{Offerings: unavailable, Err: joined(lacking)}, true
 	}
-	for _, k := range []error{cloud.ErrDenied, cloud.ErrThrottled, cloud.ErrInvalid, cloud.ErrNotFound} {
-		if errs := other[k]; len(errs) > 0 {
-			return fmt.Errorf("%w: %w", k, joined(errs))
+	for _, k := range []error{cloud.ErrDenied, cloud.ErrThrottled, cloud.ErrInvalid} {
+		if errs := byKind[k]; len(errs) > 0 {
+			return fmt.Errorf("%w: %w", k, joined(errs)), !errors.Is(k, cloud.ErrThrottled)
 		}
 	}
-	if errs := other[nil]; len(errs) > 0 {
-		return joined(errs)
+	if errs := byKind[nil]; len(errs) > 0 {
+		return joined(errs), false
 	}
-	return nil
+	return nil, false
 }
 
 // joined puts errors on one line, each once.

@@ -55,7 +55,7 @@ func TestPlanFleet(t *testing.T) {
 		err       bool
 	}{
 		{
-			name: "one subnet a zone, the roomiest; one group an image",
+			name: "one subnet a zone, the roomiest; an image for each type",
 			offerings: []v1alpha1.AcceptedOffering{
 				accept("m6g.large", "a", "on-demand", "0.07"), accept("m5.large", "a", "on-demand", "0.09"), accept("m5.large", "b", "on-demand", "0.1"),
 			},
@@ -92,7 +92,8 @@ func TestPlanFleet(t *testing.T) {
 		{name: "unknown capacity type", offerings: []v1alpha1.AcceptedOffering{accept("m5.large", "a", "barter", "0.1")}, err: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, err := planFleet(claimFor(tt.offerings...), testResolution, testTable)
+			claim := claimFor(tt.offerings...)
+			f, err := planFleet(claim, claim.Spec.Accepted()[0].CapacityType, testResolution, testTable)
 			if tt.err != errors.Is(err, cloud.ErrInvalid) {
 				t.Fatalf("err = %v", err)
 			}
@@ -100,10 +101,8 @@ func TestPlanFleet(t *testing.T) {
 				return
 			}
 			got := map[string][]string{}
-			for _, g := range f.groups {
-				for _, o := range g.overrides {
-					got[g.image.id] = append(got[g.image.id], string(o.InstanceType)+" "+*o.SubnetId)
-				}
+			for _, o := range f.overrides {
+				got[*o.ImageId] = append(got[*o.ImageId], string(o.InstanceType)+" "+*o.SubnetId)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("overrides (-want +got):\n%s", diff)
@@ -118,7 +117,7 @@ func TestPlanFleet(t *testing.T) {
 func TestReadFleetAnswer(t *testing.T) {
 	f, err := planFleet(claimFor(
 		accept("m6g.large", "a", "on-demand", "0.07"), accept("m5.large", "a", "on-demand", "0.09"), accept("m5.large", "b", "on-demand", "0.1"),
-	), testResolution, testTable)
+	), v1alpha1.CapacityTypeOnDemand, testResolution, testTable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +143,7 @@ func TestReadFleetAnswer(t *testing.T) {
 		out         ec2.CreateFleetOutput
 		instances   []fleetInstance
 		unavailable []offering.Key
-		subnetFull  bool
+		stale       bool
 		kind        error
 	}{
 		{
@@ -175,7 +174,7 @@ func TestReadFleetAnswer(t *testing.T) {
 		{
 			name:        "a full subnet",
 			out:         ec2.CreateFleetOutput{Errors: []types.CreateFleetError{failure("InsufficientFreeAddressesInSubnet", "m5.large", "subnet-a2", "")}},
-			unavailable: []offering.Key{key("m5.large", "a")}, subnetFull: true, kind: cloud.ErrCapacity,
+			unavailable: []offering.Key{key("m5.large", "a")}, stale: true, kind: cloud.ErrCapacity,
 		},
 		{
 			name:        "a quota that names no type is about all",
@@ -200,9 +199,9 @@ func TestReadFleetAnswer(t *testing.T) {
 		{name: "nothing at all"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := f.read(&tt.out)
-			if diff := cmp.Diff(tt.instances, r.instances, cmp.AllowUnexported(fleetInstance{})); diff != "" || r.subnetFull != tt.subnetFull {
-				t.Errorf("subnet full: %v, instances (-want +got):\n%s", r.subnetFull, diff)
+			r := f.read(&tt.out, func(string) string { return "ec2:RunInstances" })
+			if diff := cmp.Diff(tt.instances, r.instances, cmp.AllowUnexported(fleetInstance{})); diff != "" || r.stale != tt.stale {
+				t.Errorf("stale: %v, instances (-want +got):\n%s", r.stale, diff)
 			}
 			if diff := cmp.Diff(tt.unavailable, r.unavailable); diff != "" {
 				t.Errorf("unavailable (-want +got):\n%s", diff)

@@ -31,14 +31,14 @@ type Hardware struct {
 }
 
 // TypeFor returns the hardware as a node of the class would be, where the image is not
-// known: AL2023's. A nil class stands for the defaults. It returns false where the class
+// known: as the class's family publishes them. A nil class stands for the defaults. It returns false where the class
 // reserves more than there is, and fails where its settings cannot be read.
 func (h Hardware) TypeFor(class *v1alpha1.EC2NodeClass, offerings []offering.Offering) (offering.Type, bool, error) {
-	k, err := parseKubelet(specOf(class).Kubelet)
+	k, err := settingsOf(specOf(class))
 	if err != nil {
 		return offering.Type{}, false, fmt.Errorf("class %q: %w", nameOf(class), err)
 	}
-	t, ok := h.typeWith(rootGiB(specOf(class), image{rootDevice: al2023RootDevice}), k, offerings)
+	t, ok := h.typeWith(rootGiB(specOf(class), image{}), k, offerings)
 	return t, ok, nil
 }
 

@@ -14,11 +14,15 @@ import (
 	"github.com/slipway-dev/slipway/launcher/cloud"
 )
 
-// kubeletSettings are a class's settings of the kubelet as far as they decide what a node
-// has for pods. The zero value is a class without any. See predict for the arithmetic.
+// kubeletSettings are a class's settings, of the kubelet and of what it finds, as far as they
+// decide what a node has for pods. The zero value is a class without any. See predict for the
+// arithmetic.
 type kubeletSettings struct {
-	maxPods        int64 // 0: as many as nodeadm says
-	podsPerCore    int64 // 0: no bound
+	family         string // of the images; empty as AL2023
+	prefixes       bool   // pods' addresses come from delegated prefixes
+	localDisk      bool   // local disks take the root volume's part
+	maxPods        int64  // 0: as many as nodeadm says
+	podsPerCore    int64  // 0: no bound
 	kubeReserved   corev1.ResourceList
 	systemReserved corev1.ResourceList
 	evictionHard   map[corev1.ResourceName]threshold
@@ -31,7 +35,16 @@ var withheld = map[string]corev1.ResourceName{
 	"nodefs.available": corev1.ResourceEphemeralStorage,
 }
 
-// parseKubelet reads the class's settings. The CRD lets only such pass that it can read;
+// settingsOf reads all of the class that decides what a node has for pods, but its disks' sizes.
+func settingsOf(spec v1alpha1.EC2NodeClassSpec) (kubeletSettings, error) {
+	k, err := parseKubelet(spec.Kubelet)
+	k.family = spec.Family()
+	k.prefixes = spec.DelegatesPrefixes()
+	k.localDisk = spec.InstanceStorePolicy == v1alpha1.InstanceStoreRAID0
+	return k, err
+}
+
+// parseKubelet reads the class's settings of the kubelet. The CRD lets only such pass that it can read;
 // a class from elsewhere may have others.
 func parseKubelet(c *v1alpha1.KubeletConfiguration) (kubeletSettings, error) {
 	var k kubeletSettings

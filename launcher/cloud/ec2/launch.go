@@ -27,7 +27,8 @@ const (
 )
 
 // Launch buys one instance for the claim, of the capacity type of its cheapest
-// offering. It is idempotent by the claim's UID, which is CreateFleet's client token
+// offering, or on demand where there is no spot capacity and the claim accepts that. It is
+// idempotent by the claim's UID, which CreateFleet's client tokens begin with
 // and is on the instance as a tag: a token that meets other parameters (the class was
 // edited, a new image came out) leads to the instance that was bought with the first.
 func (p *Provider) Launch(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) (cloud.Instance, error) {
@@ -49,18 +50,16 @@ func (p *Provider) launch(ctx context.Context, claim *v1alpha1.NodeClaim, class 
 			return instance, err
 		}
 	}
-	f, result, err := p.buy(ctx, claim, class, purchase{count: 1, token: string(claim.UID), tags: p.claimTags(claim, specOf(class))})
+	got, err := p.buy(ctx, claim, class, purchase{count: 1, token: string(claim.UID), tags: p.claimTags(claim, specOf(class))})
 	switch {
 	case errors.Is(err, errSpent):
 		return p.adopt(ctx, claim)
-	case err != nil:
-		return cloud.Instance{}, err
-	case len(result.instances) > 0:
-		instance := p.bought(f, result.instances[0])
-		instance.ClaimName, instance.ClaimUID, instance.Unavailable = claim.Name, string(claim.UID), result.unavailable
+	case len(got.instances) > 0:
+		instance := got.instances[0]
+		instance.ClaimName, instance.ClaimUID, instance.Unavailable = claim.Name, string(claim.UID), got.unavailable
 		return instance, nil
 	default:
-		return cloud.Instance{}, result.err
+		return cloud.Instance{}, err
 	}
 }
 
@@ -75,63 +74,13 @@ func (p *Provider) mayBuy(claim *v1alpha1.NodeClaim) error {
 	return nil
 }
 
-// purchase is what a call of CreateFleet buys: so many instances for one claim, or for
-// others that are like it.
-type purchase struct {
-	count int32
-	whole bool // all in one zone, or none
-	token string
-	tags  map[string]string
-}
-
-// errSpent says that the client token was used before, and what was bought with it must be
-// looked for: the parameters were others, or the answer is empty.
-var errSpent = errors.New("the client token was used before")
-
-// buy makes one call, and marks what the class resolved to as out of date where it shows.
-func (p *Provider) buy(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass, order purchase) (fleet, fleetResult, error) {
-	r, err := p.usable(ctx, class, launchMaxAge)
-	if err != nil {
-		return fleet{}, fleetResult{}, err
-	}
-	table, err := p.types.get(ctx, typesMaxAge)
-	if err != nil {
-		return fleet{}, fleetResult{}, fmt.Errorf("instance types: %w", err)
-	}
-	f, err := planFleet(claim, r, table)
-	if err != nil {
-		return f, fleetResult{}, err
-	}
-	out, err := p.createFleet(ctx, claim, specOf(class), r, f, order)
-	switch {
-	case hasCode(err, codeParameterMismatch):
-		return f, fleetResult{}, errSpent
-	case errors.Is(err, cloud.ErrNotFound):
-		// Something of what the class resolved to is gone.
-		p.resolved.forget(resolutionKey(specOf(class)))
-		return f, fleetResult{}, err
-	case errors.Is(err, cloud.ErrCapacity):
-		return f, fleetResult{}, &cloud.CapacityError{Offerings: f.pools, Err: err}
-	case err != nil:
-		return f, fleetResult{}, err
-	}
-	result := f.read(out)
-	if result.subnetFull {
-		p.resolved.forget(resolutionKey(specOf(class)))
-	}
-	if len(result.instances) == 0 && result.err == nil {
-		return f, result, errSpent
-	}
-	return f, result, nil
-}
-
 // createFleet makes the call. A launch template that is gone although it was there is
 // made again, once.
 func (p *Provider) createFleet(
 	ctx context.Context, claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, r resolution, f fleet, order purchase,
 ) (*ec2.CreateFleetOutput, error) {
 	taints := append(slices.Clip(claim.Spec.Taints), claim.Spec.StartupTaints...)
-	boot, err := userData(p.cfg.Cluster, spec.Kubelet, nodeLabels(claim, f), taints)
+	boot, err := userData(p.cfg.Cluster, spec, nodeLabels(claim, f), taints)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +88,7 @@ func (p *Provider) createFleet(
 	input := &ec2.CreateFleetInput{
 		Type:        types.FleetTypeInstant,
 		ClientToken: aws.String(order.token),
+		Context:     spec.Context,
 		TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{
 			TotalTargetCapacity:       aws.Int32(order.count),
 			DefaultTargetCapacityType: f.market(),
@@ -165,27 +115,23 @@ func (p *Provider) createFleet(
 			AllocationStrategy: types.FleetOnDemandAllocationStrategyLowestPrice, MinTargetCapacity: least, SingleAvailabilityZone: oneZone,
 		}
 	}
+	t := p.templateFor(spec, r, boot, f.reservation)
 	for again := false; ; again = true {
-		input.LaunchTemplateConfigs = nil
-		for _, g := range f.groups {
-			name, err := p.ensureTemplate(ctx, p.templateFor(spec, r, g.image, boot, f.reservation))
-			if err != nil {
-				return nil, err
-			}
-			input.LaunchTemplateConfigs = append(input.LaunchTemplateConfigs, types.FleetLaunchTemplateConfigRequest{
-				LaunchTemplateSpecification: &types.FleetLaunchTemplateSpecificationRequest{
-					LaunchTemplateName: aws.String(name), Version: aws.String("1"),
-				},
-				Overrides: g.overrides,
-			})
+		name, err := p.ensureTemplate(ctx, t)
+		if err != nil {
+			return nil, err
 		}
+		input.LaunchTemplateConfigs = []types.FleetLaunchTemplateConfigRequest{{
+			LaunchTemplateSpecification: &types.FleetLaunchTemplateSpecificationRequest{
+				LaunchTemplateName: aws.String(name), Version: aws.String("1"),
+			},
+			Overrides: f.overrides,
+		}}
 		out, err := p.ec2.CreateFleet(ctx, input)
 		if again || !hasCode(err, codeTemplateMissing) {
 			return out, err
 		}
-		for _, c := range input.LaunchTemplateConfigs {
-			p.templates.forget(*c.LaunchTemplateSpecification.LaunchTemplateName)
-		}
+		p.templates.forget(name)
 	}
 }
 
@@ -218,12 +164,8 @@ func (p *Provider) lookFor(ctx context.Context, claim *v1alpha1.NodeClaim, find 
 		if err := find(); !errors.Is(err, cloud.ErrNotFound) {
 			return err
 		}
-		timer := p.cfg.Clock.NewTimer(lookupEvery)
-		select {
-		case <-timer.C():
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := sleep(ctx, p.cfg.Clock, lookupEvery); err != nil {
+			return err
 		}
 	}
 	if p.cfg.Clock.Since(claim.CreationTimestamp.Time) > settled {

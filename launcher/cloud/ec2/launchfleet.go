@@ -40,26 +40,20 @@ func (p *Provider) launchFleet(ctx context.Context, claims []*v1alpha1.NodeClaim
 			return instances, err
 		}
 	}
-	f, result, err := p.buy(ctx, claim, class, purchase{
+	got, err := p.buy(ctx, claim, class, purchase{
 		count: int32(min(len(claims), v1alpha1.MaxFleet)), whole: claim.Spec.Fleet.Whole, token: string(claim.Spec.Fleet.ID), tags: p.fleetTags(claim, specOf(class)),
 	})
 	if errors.Is(err, errSpent) {
 		return p.adoptFleet(ctx, claim)
 	}
-	if err != nil {
-		return nil, err
+	for i := range got.instances {
+		got.instances[i].FleetID = string(claim.Spec.Fleet.ID)
 	}
-	var instances []cloud.Instance
-	for _, i := range result.instances {
-		instance := p.bought(f, i)
-		instance.FleetID = string(claim.Spec.Fleet.ID)
-		instances = append(instances, instance)
+	if len(got.instances) == len(claims) {
+		got.instances[0].Unavailable = got.unavailable
+		return got.instances, nil
 	}
-	if len(instances) == len(claims) {
-		instances[0].Unavailable = result.unavailable
-		return instances, nil
-	}
-	return instances, result.err
+	return got.instances, err
 }
 
 // adoptFleet finds what was bought under the fleet's token before.

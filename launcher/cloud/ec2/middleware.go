@@ -12,6 +12,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
+
+	"github.com/slipway-dev/slipway/launcher/cloud"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 	maxBackoff    = 3 * time.Second
 )
 
-// timeout returns how long an operation may take, its retries included.
+// timeout returns how long EC2 may take to answer.
 func timeout(operation string) time.Duration {
 	if operation == "CreateFleet" {
 		return launchTimeout
@@ -29,9 +31,17 @@ func timeout(operation string) time.Duration {
 	return callTimeout
 }
 
-// instrument returns the configuration with deadlines, metrics, typed errors and, unless
-// it says how to retry, bounded retries for every call of every client made from it.
-func instrument(cfg aws.Config, c clock.PassiveClock, m *metrics) aws.Config {
+// calls is what every call of AWS goes through.
+type calls struct {
+	clock   clock.Clock
+	metrics *metrics
+	buckets *buckets
+	decoder *decoder
+}
+
+// instrument returns the configuration with deadlines, token buckets, metrics, typed errors and,
+// unless it says how to retry, bounded retries for every call of every client made from it.
+func (c *calls) instrument(cfg aws.Config) aws.Config {
 	cfg = cfg.Copy()
 	if cfg.Retryer == nil {
 		cfg.Retryer = func() aws.Retryer {
@@ -42,26 +52,47 @@ func instrument(cfg aws.Config, c clock.PassiveClock, m *metrics) aws.Config {
 		}
 	}
 	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
-		if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("slipway:Bound", bound), middleware.After); err != nil {
+		if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("slipway:Type", c.giveMeaning), middleware.After); err != nil {
 			return err
 		}
-		// After the retry loop: each attempt is seen.
-		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("slipway:Count", m.count(c)), middleware.After)
+		// After the retry loop: each attempt waits for its turn and is bounded.
+		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("slipway:Attempt", c.attempt), middleware.After)
 	})
 	return cfg
 }
 
-// bound gives an operation its deadline and its error a meaning.
-func bound(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+// giveMeaning wraps a call's error.
+func (c *calls) giveMeaning(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
 	middleware.InitializeOutput, middleware.Metadata, error,
 ) {
-	operation := awsmiddleware.GetOperationName(ctx)
-	ctx, cancel := context.WithTimeout(ctx, timeout(operation))
-	defer cancel()
 	out, metadata, err := next.HandleInitialize(ctx, in)
 	if err != nil {
-		err = typed(awsmiddleware.GetServiceID(ctx), operation, err)
+		err = c.decoder.typed(ctx, awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx), err)
 	}
+	return out, metadata, err
+}
+
+// attempt makes one request when it is its turn, and counts it. An attempt that is not
+// answered in time is not made again.
+func (c *calls) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	out middleware.FinalizeOutput, metadata middleware.Metadata, err error,
+) {
+	operation := awsmiddleware.GetOperationName(ctx)
+	limited := awsmiddleware.GetServiceID(ctx) == "EC2"
+	if limited {
+		if err := c.buckets.draw(ctx, operation); err != nil {
+			return out, metadata, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout(operation))
+	defer cancel()
+	start := c.clock.Now()
+	out, metadata, err = next.HandleFinalize(ctx, in)
+	code := codeOf(err)
+	if limited && errors.Is(kind(code), cloud.ErrThrottled) {
+		c.buckets.drain(operation)
+	}
+	c.metrics.count(operation, code, c.clock.Since(start))
 	return out, metadata, err
 }
 
@@ -99,23 +130,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-type finalize = func(context.Context, middleware.FinalizeInput, middleware.FinalizeHandler) (
-	middleware.FinalizeOutput, middleware.Metadata, error,
-)
-
-// count returns a middleware that records each attempt.
-func (m *metrics) count(c clock.PassiveClock) finalize {
-	return func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
-		middleware.FinalizeOutput, middleware.Metadata, error,
-	) {
-		start := c.Now()
-		out, metadata, err := next.HandleFinalize(ctx, in)
-		if m != nil {
-			operation := awsmiddleware.GetOperationName(ctx)
-			m.calls.WithLabelValues(operation, codeOf(err)).Inc()
-			m.duration.WithLabelValues(operation).Observe(c.Since(start).Seconds())
-		}
-		return out, metadata, err
+func (m *metrics) count(operation, code string, took time.Duration) {
+	if m != nil {
+		m.calls.WithLabelValues(operation, code).Inc()
+		m.duration.WithLabelValues(operation).Observe(took.Seconds())
 	}
 }
 

@@ -1,6 +1,8 @@
 package ec2
 
 import (
+	"cmp"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -16,9 +18,15 @@ const (
 	reservedMiBBase   = 255
 	reservedDiskGiB   = 1
 
-	al2023RootDevice = "/dev/xvda"
-	defaultRootGiB   = 20    // of the AL2023 image
-	fileSystemKiB    = 77844 // of the root volume, see predict
+	al2023RootDevice       = "/dev/xvda"
+	bottlerocketDataDevice = "/dev/xvdb"
+
+	addressesPerPrefix = 16
+	mostPodsByPrefixes = 110
+
+	localDiskPerMille = 990   // of local disks' nominal size, see predict
+	defaultRootGiB    = 20    // of the images of AL2023, and for data of Bottlerocket's
+	fileSystemKiB     = 77844 // of the root volume, see predict
 )
 
 const (
@@ -53,6 +61,10 @@ type prediction struct{ capacity, allocatable corev1.ResourceList }
 //     (pkg/kubelet/nodestatus/setters.go). EKS caps this at 110 and 250, but only for managed
 //     node groups (https://docs.aws.amazon.com/eks/latest/userguide/choosing-instance-type.html,
 //     "How maxPods is determined"). A NodeClaim lists 512 pods at most: no more are predicted.
+//     Where the CNI delegates prefixes an address is one of 16, and 110 are the most: nodeadm
+//     is told to reckon so too (maxPodsExpression). Bottlerocket has no such setting.
+//   - ephemeral-storage with instanceStorePolicy: local disks as they are sold, less 1 % for the
+//     array and the file system, where there are any.
 //   - GPUs and Neuron devices: what the vendors' device plugins report. AL2023 has drivers
 //     for no other.
 //
@@ -64,17 +76,25 @@ type prediction struct{ capacity, allocatable corev1.ResourceList }
 //   - kubeReserved cpu: 6 % of the first core, 1 % of the second, 0.5 % of the next two, 0.25 %
 //     of all others, each step rounded down to millicores;
 //   - kubeReserved memory: 11 MiB for each pod the interfaces have addresses for, whatever
-//     maxPods says, and 255 MiB;
+//     maxPods says, and 255 MiB; Bottlerocket does as maxPods says
+//     (https://bottlerocket.dev/en/os/latest/api/settings/kubernetes/);
 //   - kubeReserved ephemeral-storage: 1 GiB;
 //   - evictionHard: memory.available 100Mi, nodefs.available 10%;
 //   - systemReserved: nothing;
 //
-// and each key of these that the class sets replaces nodeadm's.
+// and each key of these that the class sets replaces nodeadm's. Bottlerocket's defaults are the
+// same but for what is said above; Custom images are taken to be like AL2023's.
 func predict(h Hardware, rootGiB int64, k kubeletSettings) (prediction, bool) {
 	memory := (h.MemoryMiB - ceilDiv(h.MemoryMiB*vmOverheadPerMille, 1000)) * miB
 	disk := rootGiB*giB - fileSystemKiB*kiB
-	addressable := h.ENIs*(h.IPv4PerENI-1) + podsOnHostNetwork
+	if k.localDisk && h.LocalGB > 0 {
+		disk = h.LocalGB * 1_000_000 * localDiskPerMille
+	}
+	addressable := k.addressable(h)
 	pods := min(k.pods(addressable, h.VCPUs), v1alpha1.MaxReservedPods)
+	if k.family == v1alpha1.AMIFamilyBottlerocket {
+		addressable = k.pods(addressable, h.VCPUs)
+	}
 
 	p := prediction{capacity: resourceList(h.VCPUs*1000, memory, disk)}
 	var ok bool
@@ -124,15 +144,25 @@ func reservedMilliCPU(cores int64) int64 {
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
 
+// addressable is for how many pods the network interfaces have addresses.
+func (k kubeletSettings) addressable(h Hardware) int64 {
+	addresses := h.ENIs * (h.IPv4PerENI - 1)
+	if k.prefixes && k.family != v1alpha1.AMIFamilyBottlerocket {
+		return min(addresses*addressesPerPrefix+podsOnHostNetwork, mostPodsByPrefixes)
+	}
+	return addresses + podsOnHostNetwork
+}
+
 // rootGiB is the size of the volume that the kubelet's directory is on.
 func rootGiB(spec v1alpha1.EC2NodeClassSpec, img image) int64 {
+	device := cmp.Or(img.rootDevice, al2023RootDevice)
+	if spec.Family() == v1alpha1.AMIFamilyBottlerocket {
+		device = bottlerocketDataDevice // its root volume is read-only
+	}
 	for _, m := range spec.BlockDeviceMappings {
-		if (m.RootVolume || m.DeviceName == img.rootDevice) && m.EBS != nil && m.EBS.VolumeSize != nil {
+		if (m.RootVolume || m.DeviceName == device) && m.EBS != nil && m.EBS.VolumeSize != nil {
 			return m.EBS.VolumeSize.Value() / giB
 		}
 	}
-	if img.rootGiB > 0 {
-		return img.rootGiB
-	}
-	return defaultRootGiB
+	return cmp.Or(img.disks[device], defaultRootGiB)
 }

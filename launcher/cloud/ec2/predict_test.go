@@ -224,7 +224,7 @@ func TestRootGiB(t *testing.T) {
 		q := resource.MustParse(size)
 		return v1alpha1.BlockDeviceMapping{DeviceName: name, RootVolume: root, EBS: &v1alpha1.BlockDevice{VolumeSize: &q}}
 	}
-	img := image{rootDevice: "/dev/xvda", rootGiB: 30}
+	img := image{rootDevice: "/dev/xvda", disks: map[string]int64{"/dev/xvda": 30, "/dev/xvdb": 40}}
 	for _, tt := range []struct {
 		name  string
 		disks []v1alpha1.BlockDeviceMapping
@@ -232,6 +232,7 @@ func TestRootGiB(t *testing.T) {
 		want  int64
 	}{
 		{"nothing said", nil, image{}, 20},
+		{"by device name, of an image not known", []v1alpha1.BlockDeviceMapping{disk("/dev/xvda", "100Gi", false)}, image{}, 100},
 		{"the image's", nil, img, 30},
 		{"by device name", []v1alpha1.BlockDeviceMapping{disk("/dev/xvda", "100Gi", false)}, img, 100},
 		{"marked", []v1alpha1.BlockDeviceMapping{disk("/dev/xvdb", "200Gi", true)}, img, 200},
@@ -240,6 +241,68 @@ func TestRootGiB(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := rootGiB(v1alpha1.EC2NodeClassSpec{BlockDeviceMappings: tt.disks}, tt.image); got != tt.want {
 				t.Errorf("%d GiB, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestRootOfBottlerocket: the kubelet's directory is on the volume for data.
+func TestRootOfBottlerocket(t *testing.T) {
+	size := resource.MustParse("100Gi")
+	spec := v1alpha1.EC2NodeClassSpec{AMIFamily: v1alpha1.AMIFamilyBottlerocket}
+	img := image{rootDevice: "/dev/xvda", disks: map[string]int64{"/dev/xvda": 2, "/dev/xvdb": 30}}
+	if got := rootGiB(spec, img); got != 30 {
+		t.Errorf("%d GiB of the image, want 30", got)
+	}
+	for device, want := range map[string]int64{"/dev/xvda": 30, "/dev/xvdb": 100} {
+		spec.BlockDeviceMappings = []v1alpha1.BlockDeviceMapping{{DeviceName: device, EBS: &v1alpha1.BlockDevice{VolumeSize: &size}}}
+		if got := rootGiB(spec, img); got != want {
+			t.Errorf("%d GiB with 100 on %s, want %d", got, device, want)
+		}
+	}
+}
+
+// TestPredictByClass: what the class says beside the kubelet's settings.
+func TestPredictByClass(t *testing.T) {
+	m5large := Hardware{Name: "m5.large", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10}
+	nano := Hardware{Name: "t3.nano", VCPUs: 2, MemoryMiB: 512, ENIs: 2, IPv4PerENI: 2}
+	m5dlarge := m5large
+	m5dlarge.LocalGB = 75
+	raid := v1alpha1.EC2NodeClassSpec{InstanceStorePolicy: v1alpha1.InstanceStoreRAID0}
+	maxPods := &v1alpha1.KubeletConfiguration{MaxPods: new(int32(5))}
+	for _, tt := range []struct {
+		name               string
+		typ                Hardware
+		spec               v1alpha1.EC2NodeClassSpec
+		pods, memory, disk string // allocatable pods and memory, the disk's capacity
+	}{
+		{"nothing said", m5large, v1alpha1.EC2NodeClassSpec{}, "29", "6903Mi", "20893676Ki"},
+		{"RAID0", m5dlarge, raid, "29", "6903Mi", "74250000000"},
+		{"RAID0 without local disks", m5large, raid, "29", "6903Mi", "20893676Ki"},
+		{"local disks without RAID0", m5dlarge, v1alpha1.EC2NodeClassSpec{}, "29", "6903Mi", "20893676Ki"},
+		{"prefixes, 11 * 110 + 255 + 100 MiB", m5large, v1alpha1.EC2NodeClassSpec{IPPrefixCount: new(int32(1))}, "110", "6012Mi", "20893676Ki"},
+		{"prefixes on a small type", nano, v1alpha1.EC2NodeClassSpec{
+			IPPrefixCount: new(int32(1)),
+			Kubelet:       &v1alpha1.KubeletConfiguration{KubeReserved: map[string]v1alpha1.ReservedAmount{"memory": "0"}},
+		}, "34", "373Mi", "20893676Ki"},
+		{"prefixes and maxPods", m5large, v1alpha1.EC2NodeClassSpec{IPPrefixCount: new(int32(1)), Kubelet: maxPods}, "5", "6012Mi", "20893676Ki"},
+		{"no prefixes", m5large, v1alpha1.EC2NodeClassSpec{IPPrefixCount: new(int32(0))}, "29", "6903Mi", "20893676Ki"},
+		{"Bottlerocket", m5large, v1alpha1.EC2NodeClassSpec{AMIFamily: v1alpha1.AMIFamilyBottlerocket}, "29", "6903Mi", "20893676Ki"},
+		{"Bottlerocket reserves by maxPods", m5large, v1alpha1.EC2NodeClassSpec{
+			AMIFamily: v1alpha1.AMIFamilyBottlerocket, Kubelet: maxPods,
+		}, "5", "7167Mi", "20893676Ki"},
+		{"Bottlerocket takes no expression", m5large, v1alpha1.EC2NodeClassSpec{
+			AMIFamily: v1alpha1.AMIFamilyBottlerocket, IPPrefixCount: new(int32(1)),
+		}, "29", "6903Mi", "20893676Ki"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, ok, err := tt.typ.TypeFor(&v1alpha1.EC2NodeClass{Spec: tt.spec}, nil)
+			if err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			have := []string{got.Allocatable.Pods().String(), got.Allocatable.Memory().String(), got.Capacity.StorageEphemeral().String()}
+			if diff := cmp.Diff([]string{tt.pods, tt.memory, tt.disk}, have); diff != "" {
+				t.Errorf("pods, memory, disk (-want +got):\n%s", diff)
 			}
 		})
 	}

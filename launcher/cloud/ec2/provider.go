@@ -1,8 +1,8 @@
 // Package ec2 owns everything that talks to AWS: it implements cloud.Provider with
 // EC2, SSM (which image is current) and Pricing. No other package uses an AWS client.
 //
-// Every call is bounded in time, retried by the SDK within that bound, counted, and
-// its error given one of the meanings of package cloud (errors.go).
+// Every call waits for its turn in EC2's token buckets (buckets.go), is bounded in time, retried
+// by the SDK a few times, counted, and its error given one of the meanings of package cloud (errors.go).
 package ec2
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
@@ -94,6 +95,7 @@ type Provider struct {
 	ec2     *ec2.Client
 	ssm     *ssm.Client
 	pricing *pricing.Client
+	denials *decoder
 
 	metrics   *metrics
 	types     *cached[typeTable]
@@ -120,10 +122,14 @@ func New(cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ec2: register metrics: %w", err)
 	}
-	awsConfig := instrument(cfg.AWS, cfg.Clock, m)
+	through := &calls{clock: cfg.Clock, metrics: m, buckets: newBuckets(cfg.Clock)}
+	denials := &decoder{sts.NewFromConfig(through.instrument(cfg.AWS))}
+	through = &calls{clock: cfg.Clock, metrics: m, buckets: through.buckets, decoder: denials}
+	awsConfig := through.instrument(cfg.AWS)
 	p := &Provider{
 		cfg:     cfg,
 		metrics: m,
+		denials: denials,
 		ec2:     ec2.NewFromConfig(awsConfig),
 		ssm:     ssm.NewFromConfig(awsConfig),
 		pricing: pricing.NewFromConfig(awsConfig, func(o *pricing.Options) {

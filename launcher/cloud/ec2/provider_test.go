@@ -209,9 +209,9 @@ func TestResolve(t *testing.T) {
 		},
 		{
 			name:    "an alias that is not supported",
-			spec:    v1alpha1.EC2NodeClassSpec{AMISelectorTerms: []v1alpha1.AMISelectorTerm{{Alias: "bottlerocket@latest"}}},
+			spec:    v1alpha1.EC2NodeClassSpec{AMISelectorTerms: []v1alpha1.AMISelectorTerm{{Alias: "al2@latest"}}},
 			subnets: []string{"us-east-1a", "us-east-1b", "us-east-1c"},
-			failing: []string{v1alpha1.ConditionAMIsReady}, message: `alias "bottlerocket@latest" is not supported`,
+			failing: []string{v1alpha1.ConditionAMIsReady}, message: `alias "al2@latest" is of no family that is supported`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

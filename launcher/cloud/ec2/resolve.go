@@ -138,7 +138,11 @@ func (p *Provider) findSubnets(ctx context.Context, terms []v1alpha1.SubnetSelec
 	if len(terms) > 0 {
 		var selected [][]types.Filter
 		for _, t := range terms {
-			selected = append(selected, selector(t.Tags, "subnet-id", t.ID))
+			filters := selector(t.Tags, "subnet-id", t.ID)
+			if t.CIDR != "" {
+				filters = append(filters, filter("cidr-block", t.CIDR))
+			}
+			selected = append(selected, filters)
 		}
 		queries = alternatives{selected}
 	}

@@ -24,13 +24,13 @@ type template struct {
 	Tags map[string]string
 }
 
-// templateFor says how instances of the class look when started from the image, in a
-// capacity reservation if there is one.
+// templateFor says how instances of the class look, in a capacity reservation if there is one.
+// Their images differ by instance type, and come with each override: a new release of the
+// images needs no new templates.
 func (p *Provider) templateFor(
-	spec v1alpha1.EC2NodeClassSpec, r resolution, img image, userData string, in *v1alpha1.CapacityReservation,
+	spec v1alpha1.EC2NodeClassSpec, r resolution, userData string, in *v1alpha1.CapacityReservation,
 ) template {
 	data := types.RequestLaunchTemplateData{
-		ImageId:             aws.String(img.id),
 		UserData:            aws.String(base64.StdEncoding.EncodeToString([]byte(userData))),
 		IamInstanceProfile:  &types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String(p.cfg.InstanceProfile)},
 		MetadataOptions:     metadataOptions(spec.MetadataOptions),
@@ -39,8 +39,15 @@ func (p *Provider) templateFor(
 	if spec.InstanceProfile != "" {
 		data.IamInstanceProfile.Name = aws.String(spec.InstanceProfile)
 	}
+	var groups []string
 	for _, g := range r.groups {
-		data.SecurityGroupIds = append(data.SecurityGroupIds, g.ID)
+		groups = append(groups, g.ID)
+	}
+	if data.NetworkInterfaces = networkInterface(spec, groups); data.NetworkInterfaces == nil {
+		data.SecurityGroupIds = groups
+	}
+	if spec.DetailedMonitoring != nil {
+		data.Monitoring = &types.LaunchTemplatesMonitoringRequest{Enabled: spec.DetailedMonitoring}
 	}
 	target(&data, spec, in)
 	return template{Data: data, Tags: p.commonTags(spec)}
@@ -86,6 +93,21 @@ func (p *Provider) createTemplate(ctx context.Context, name string, t template) 
 	return err
 }
 
+// networkInterface is the first one, where it has to be described; then the security groups are
+// its own. The subnet, which differs by override, stays out.
+func networkInterface(spec v1alpha1.EC2NodeClassSpec, groups []string) []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+	if spec.AssociatePublicIPAddress == nil && !spec.DelegatesPrefixes() {
+		return nil
+	}
+	first := types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{
+		DeviceIndex: aws.Int32(0), Groups: groups, AssociatePublicIpAddress: spec.AssociatePublicIPAddress,
+	}
+	if spec.DelegatesPrefixes() {
+		first.Ipv4PrefixCount = spec.IPPrefixCount
+	}
+	return []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{first}
+}
+
 // metadataOptions defaults as the CRD does: IMDSv2 only, one hop.
 func metadataOptions(o *v1alpha1.MetadataOptions) *types.LaunchTemplateInstanceMetadataOptionsRequest {
 	if o == nil {
@@ -124,6 +146,8 @@ func blockDevices(mappings []v1alpha1.BlockDeviceMapping) []types.LaunchTemplate
 				Iops:                narrow(e.IOPS),
 				Throughput:          narrow(e.Throughput),
 				VolumeType:          types.VolumeType(e.VolumeType),
+
+				VolumeInitializationRate: e.VolumeInitializationRate,
 			}
 			if e.DeleteOnTermination != nil {
 				d.Ebs.DeleteOnTermination = e.DeleteOnTermination

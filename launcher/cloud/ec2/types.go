@@ -30,7 +30,7 @@ type sold struct {
 // the class's kubelet settings reserve more than it has is left out.
 func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
 	spec := specOf(class)
-	kubelet, err := parseKubelet(spec.Kubelet)
+	kubelet, err := settingsOf(spec)
 	if err != nil {
 		return nil, fmt.Errorf("class %q: %w", nameOf(class), err)
 	}

@@ -1,15 +1,14 @@
 package ec2
 
 import (
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	corev1 "k8s.io/api/core/v1"
 	kubeletapis "k8s.io/kubelet/pkg/apis"
-	"sigs.k8s.io/yaml"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cloud"
@@ -19,74 +18,24 @@ import (
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 const maxUserData = 16 << 10
 
-// nodeConfig is what nodeadm reads on an AL2023 node.
-// https://awslabs.github.io/amazon-eks-ami/nodeadm/doc/api/
-type nodeConfig struct {
-	APIVersion string         `json:"apiVersion"`
-	Kind       string         `json:"kind"`
-	Spec       nodeConfigSpec `json:"spec"`
-}
-
-type nodeConfigSpec struct {
-	Cluster      nodeConfigCluster `json:"cluster"`
-	FeatureGates map[string]bool   `json:"featureGates"`
-	Kubelet      nodeConfigKubelet `json:"kubelet"`
-}
-
-type nodeConfigCluster struct {
-	Name                 string `json:"name"`
-	APIServerEndpoint    string `json:"apiServerEndpoint"`
-	CertificateAuthority string `json:"certificateAuthority"`
-	CIDR                 string `json:"cidr"`
-}
-
-type nodeConfigKubelet struct {
-	// Config is merged over what nodeadm configures.
-	Config *v1alpha1.KubeletConfiguration `json:"config,omitempty"`
-	Flags  []string                       `json:"flags,omitempty"`
-}
-
-// userData returns the MIME document an instance of the claim boots with. It depends
-// on the cluster, the kubelet's settings, the labels and the taints only, so that claims
-// of one pool share it.
-func userData(c Cluster, kubelet *v1alpha1.KubeletConfiguration, labels map[string]string, taints []corev1.Taint) (string, error) {
-	var flags []string
-	if len(labels) > 0 {
-		flags = append(flags, "--node-labels="+joinLabels(labels))
+// userData returns what an instance of the claim boots with. It depends on the cluster, the
+// class, the labels and the taints only, so that claims of one pool share it.
+func userData(c Cluster, spec v1alpha1.EC2NodeClassSpec, labels map[string]string, taints []corev1.Taint) (string, error) {
+	var document string
+	var err error
+	switch family := spec.Family(); family {
+	case v1alpha1.AMIFamilyAL2023:
+		document, err = al2023UserData(c, spec, labels, taints)
+	case v1alpha1.AMIFamilyBottlerocket:
+		document, err = bottlerocketUserData(c, spec, labels, taints)
+	case v1alpha1.AMIFamilyCustom:
+		document = aws.ToString(spec.UserData)
+	default:
+		return "", fmt.Errorf("%w: amiFamily %s is not supported", cloud.ErrInvalid, family)
 	}
-	if len(taints) > 0 {
-		flags = append(flags, "--register-with-taints="+joinTaints(taints))
-	}
-	config, err := yaml.Marshal(nodeConfig{
-		APIVersion: "node.eks.aws/v1alpha1",
-		Kind:       "NodeConfig",
-		Spec: nodeConfigSpec{
-			Cluster: nodeConfigCluster{
-				Name:                 c.Name,
-				APIServerEndpoint:    c.Endpoint,
-				CertificateAuthority: base64.StdEncoding.EncodeToString(c.CABundle),
-				CIDR:                 c.ServiceCIDR,
-			},
-			// The node is named after its instance: its name is known at once.
-			FeatureGates: map[string]bool{"InstanceIdNodeName": true},
-			Kubelet:      nodeConfigKubelet{Config: kubelet, Flags: flags},
-		},
-	})
 	if err != nil {
-		return "", fmt.Errorf("node config: %w", err)
+		return "", err
 	}
-	const boundary = "slipway"
-	document := strings.Join([]string{
-		"MIME-Version: 1.0",
-		`Content-Type: multipart/mixed; boundary="` + boundary + `"`,
-		"",
-		"--" + boundary,
-		"Content-Type: application/node.eks.aws",
-		"",
-		string(config),
-		"--" + boundary + "--",
-		"",
-	}, "\n")
 	if len(document) > maxUserData {
 		return "", fmt.Errorf("%w: the user data has %d bytes, EC2 takes %d; use fewer labels and taints", cloud.ErrInvalid, len(document), maxUserData)
 	}

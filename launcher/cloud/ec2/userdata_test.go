@@ -53,7 +53,7 @@ func TestUserDataGolden(t *testing.T) {
 		{"userdata-kubelet.golden", everyKubeletSetting()},
 	} {
 		t.Run(tt.golden, func(t *testing.T) {
-			got, err := userData(testCluster, tt.kubelet, nodeLabels(claim, fleet{capacityType: v1alpha1.CapacityTypeSpot}), taints)
+			got, err := userData(testCluster, v1alpha1.EC2NodeClassSpec{Kubelet: tt.kubelet}, nodeLabels(claim, fleet{capacityType: v1alpha1.CapacityTypeSpot}), taints)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,7 +121,7 @@ func TestKubeletSettingsAreTheKubelets(t *testing.T) {
 
 // TestUserDataParses reads the document as cloud-init and nodeadm do.
 func TestUserDataParses(t *testing.T) {
-	document, err := userData(testCluster, nil, map[string]string{"a": "b"}, nil)
+	document, err := userData(testCluster, v1alpha1.EC2NodeClassSpec{}, map[string]string{"a": "b"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestUserDataParses(t *testing.T) {
 }
 
 func TestUserDataTooLong(t *testing.T) {
-	_, err := userData(testCluster, nil, map[string]string{"a": strings.Repeat("x", maxUserData)}, nil)
+	_, err := userData(testCluster, v1alpha1.EC2NodeClassSpec{}, map[string]string{"a": strings.Repeat("x", maxUserData)}, nil)
 	if !errors.Is(err, cloud.ErrInvalid) {
 		t.Errorf("err = %v, want invalid", err)
 	}
