@@ -21,7 +21,9 @@ type Report struct {
 	Deployments int `json:"deployments"`
 	// ColdStartSeconds is until the very first pod was bound, which counts in no burst.
 	ColdStartSeconds float64 `json:"coldStartSeconds"`
-	Bursts           []Burst `json:"bursts"`
+	// FloorMillis is how long the control plane alone takes to bind podsOnNode pods at once.
+	FloorMillis float64 `json:"floorMs"`
+	Bursts      []Burst `json:"bursts"`
 }
 
 // Burst is what was measured of one size.

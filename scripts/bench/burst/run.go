@@ -105,6 +105,10 @@ func (r *runner) run(ctx context.Context, report *Report) error {
 	if err := r.createPool(ctx); err != nil {
 		return err
 	}
+	var err error
+	if report.FloorMillis, err = r.floor(ctx); err != nil {
+		return err
+	}
 	// The first launch of all makes launch templates and fills caches.
 	r.say("a first pod, to warm up")
 	cold, err := r.play(ctx, 1)

@@ -25,6 +25,7 @@ func (r *Report) Print(out io.Writer) {
 				pair(m.ReadyToAllBound.P50, m.ReadyToAllBound.P99), seconds(m.AllBoundSeconds), seconds(m.AllBoundAfterLastPodSeconds))
 		}
 	})
+	fmt.Fprintf(out, "The control plane alone takes %.0f ms to bind %d pods that are all asked for at once, with no scheduler and no kubelet.\n\n", r.FloorMillis, podsOnNode) //nolint:errcheck // a terminal
 	r.printBudgets(out)
 	r.printStages(out)
 	r.printUse(out)
