@@ -67,6 +67,10 @@ bench-pack: ## measure fit and pack: time, allocations, price over its lower bou
 bench-burst: build ## measure bursts of pods until they are bound (BURST='--pods 1,10,100 --runs 3')
 	$(ASSETS) bin/slipway-dev bench-burst $(BURST)
 
+.PHONY: bench-reap
+bench-reap: build ## measure how nodes that are emptied at once go (REAP='--nodes 100 --runs 3')
+	$(ASSETS) bin/slipway-dev bench-reap $(REAP)
+
 PERF := scripts/bench/scheduler/perf
 
 .PHONY: bench-scheduler

@@ -96,8 +96,10 @@ func (t *terminator) returnInstance(ctx context.Context, claim *v1alpha1.NodeCla
 		return t.retry(ctx, claim, err)
 	}
 	if errors.Is(err, cloud.ErrNotFound) {
-		if wait := t.settled(claim); wait > 0 {
-			return wait, nil // too young for «not found» to mean gone
+		// To be believed, unless the instance is so young that reads may not know of it yet. One
+		// that was there to be ended is not.
+		if wait := t.settled(claim); wait > 0 && !hasCondition(claim, v1alpha1.ConditionInstanceTerminated) {
+			return wait, nil
 		}
 		return 0, t.instanceGone(ctx, claim)
 	}

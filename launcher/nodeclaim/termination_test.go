@@ -187,6 +187,19 @@ func TestTerminationMistrustsEarlyNotFound(t *testing.T) {
 	w.gone()
 }
 
+func TestTerminationBelievesThatWhatItEndedIsGone(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.reconcile(w.launch, "a")
+	w.cloud.lingers = true
+	w.delete(w.claim())
+	w.reconcile(w.end, "a")
+	w.cloud.hidden = true // within the time that reads may lag after the launch
+	w.reconcile(w.end, "a")
+	if w.claim() != nil {
+		t.Error("waits for an instance that is gone")
+	}
+}
+
 func TestTerminationRetriesCloud(t *testing.T) {
 	w := endingWorld(t)
 	w.end.provider = failingTerminate{w.cloud}

@@ -23,7 +23,7 @@ type Config struct {
 	// Metrics is where the package registers its metrics.
 	Metrics prometheus.Registerer
 
-	// Concurrency is how many nodes may be looked at and written about at once. 10.
+	// Concurrency is how many nodes may be looked at and written about at once. 50.
 	Concurrency int
 	// SettleTime is how long a node has its taint before it is looked at for the last
 	// time: a pod that the scheduler had placed before it saw the taint is bound by
@@ -52,7 +52,7 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("%w: Concurrency is %d, want at least 1", ErrConfig, c.Concurrency)
 	}
 	if c.Concurrency == 0 {
-		c.Concurrency = 10
+		c.Concurrency = 50
 	}
 	for _, d := range []struct {
 		name   string

@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,18 +20,32 @@ import (
 // Get reads one instance. EC2's reads lag behind: an instance just launched may not be
 // found for some seconds.
 func (p *Provider) Get(ctx context.Context, id string) (cloud.Instance, error) {
-	out, err := p.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	in, err := p.gets.do(ctx, id)
 	if err != nil {
 		return cloud.Instance{}, fmt.Errorf("instance %s: %w", id, err)
 	}
-	for _, r := range out.Reservations {
-		for _, i := range r.Instances {
-			if aws.ToString(i.InstanceId) == id && stateOf(i) != types.InstanceStateNameTerminated {
-				return instanceOf(i), nil
-			}
+	return in, nil
+}
+
+// mostFiltered is how many values a filter may have.
+const mostFiltered = 200
+
+// getAll reads instances by a filter, since one unknown id would fail a call that names ids.
+func (p *Provider) getAll(ctx context.Context, ids []string) (map[string]answer[cloud.Instance], error) {
+	found, err := p.describe(ctx, filter("instance-id", ids...))
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[string]answer[cloud.Instance], len(ids))
+	for _, id := range ids {
+		answers[id] = answer[cloud.Instance]{err: cloud.ErrNotFound}
+	}
+	for _, i := range found {
+		if stateOf(i) != types.InstanceStateNameTerminated {
+			answers[aws.ToString(i.InstanceId)] = answer[cloud.Instance]{value: instanceOf(i)}
 		}
 	}
-	return cloud.Instance{}, fmt.Errorf("instance %s: %w", id, cloud.ErrNotFound)
+	return answers, nil
 }
 
 // List reads all instances tagged as this cluster's that are not terminated.
@@ -50,16 +65,37 @@ func (p *Provider) List(ctx context.Context) ([]cloud.Instance, error) {
 
 // Terminate asks for an instance's end.
 func (p *Provider) Terminate(ctx context.Context, id string) error {
-	out, err := p.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
-	if err != nil {
+	if _, err := p.terminations.do(ctx, id); err != nil {
 		return fmt.Errorf("terminate instance %s: %w", id, err)
 	}
-	for _, c := range out.TerminatingInstances {
-		if c.PreviousState != nil && c.PreviousState.Name == types.InstanceStateNameTerminated {
-			return fmt.Errorf("terminate instance %s: %w", id, cloud.ErrNotFound)
-		}
-	}
 	return nil
+}
+
+// mostTerminated is how many instances a call may end:
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html
+const mostTerminated = 1000
+
+// terminateAll ends instances. An unknown one, or one that may not be ended, has EC2 end
+// none: each is then asked for by itself.
+func (p *Provider) terminateAll(ctx context.Context, ids []string) (map[string]answer[struct{}], error) {
+	out, err := p.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
+	answers := make(map[string]answer[struct{}], len(ids))
+	switch {
+	case err == nil:
+		for _, c := range out.TerminatingInstances {
+			if c.PreviousState != nil && c.PreviousState.Name == types.InstanceStateNameTerminated {
+				answers[aws.ToString(c.InstanceId)] = answer[struct{}]{err: cloud.ErrNotFound}
+			}
+		}
+		return answers, nil
+	case len(ids) == 1 || errors.Is(err, cloud.ErrThrottled) || errors.Is(err, cloud.ErrDenied):
+		return nil, err
+	}
+	for _, id := range ids {
+		one, err := p.terminateAll(ctx, []string{id})
+		answers[id] = answer[struct{}]{err: cmp.Or(err, one[id].err)}
+	}
+	return answers, nil
 }
 
 // findByFleet finds the instances bought under a fleet's ID that still run, by id, and tells

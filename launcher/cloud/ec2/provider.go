@@ -103,6 +103,9 @@ type Provider struct {
 	spot      *cached[spotPrices]
 	resolved  *keyed[resolution]
 	templates *keyed[struct{}]
+
+	gets         *merged[cloud.Instance]
+	terminations *merged[struct{}]
 }
 
 var (
@@ -141,6 +144,8 @@ func New(cfg Config) (*Provider, error) {
 	p.spot = newCached("spot prices", cfg.Clock, m, p.readSpotPrices)
 	p.resolved = newKeyed[resolution](maxClasses)
 	p.templates = newKeyed[struct{}](maxTemplates)
+	p.gets = &merged[cloud.Instance]{clock: cfg.Clock, most: mostFiltered, call: p.getAll}
+	p.terminations = &merged[struct{}]{clock: cfg.Clock, most: mostTerminated, call: p.terminateAll}
 	return p, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/slipway-dev/slipway/scripts/devcluster"
 	"github.com/slipway-dev/slipway/scripts/observe"
 )
 
@@ -46,7 +47,7 @@ type Budget struct {
 }
 
 func newReport(cfg Config) *Report {
-	return &Report{Date: time.Now().UTC().Truncate(time.Second), CPUs: runtime.NumCPU(), Machine: machine(), Deployments: cfg.Deployments}
+	return &Report{Date: time.Now().UTC().Truncate(time.Second), CPUs: runtime.NumCPU(), Machine: devcluster.Machine(), Deployments: cfg.Deployments}
 }
 
 func (r *Report) add(pods int, runs []Figures, failure error) {

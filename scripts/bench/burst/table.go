@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"regexp"
 	"slices"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -124,17 +121,3 @@ func table(out io.Writer, fill func(row func(cells ...any))) {
 
 func pair(a, b float64) string { return fmt.Sprintf("%.0f / %.0f", a, b) }
 func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
-
-var modelName = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
-
-// machine names the processor.
-func machine() string {
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	if m := modelName.FindSubmatch(raw); m != nil {
-		return strings.TrimSpace(string(m[1]))
-	}
-	return "unknown processor"
-}

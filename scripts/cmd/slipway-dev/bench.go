@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-dev/slipway/scripts/bench/burst"
+	"github.com/slipway-dev/slipway/scripts/bench/reap"
 	"github.com/slipway-dev/slipway/scripts/bench/scheduler"
 	"github.com/slipway-dev/slipway/scripts/devcluster/assets"
 )
@@ -51,6 +52,46 @@ func (o *options) runBenchBurst(cmd *cobra.Command, cfg burst.Config) (err error
 	report, failed := burst.Run(cmd.Context(), s, cfg, os.Stdout)
 	report.Print(os.Stdout)
 	file := filepath.Join(o.bin, "bench-burst.json")
+	if err := errors.Join(failed, report.Write(file)); err != nil {
+		return fmt.Errorf("%w\nlogs are in %s", err, s.Logs())
+	}
+	fmt.Printf("The figures are in %s.\n", file)
+	return nil
+}
+
+// benchReap is the command that measures how nodes that are emptied together go.
+func (o *options) benchReap() *cobra.Command {
+	var cfg reap.Config
+	cmd := &cobra.Command{
+		Use: "bench-reap", Short: "Measure how nodes that are emptied at once go and write bench-reap.json", Args: cobra.NoArgs,
+		Long: `Starts a stack whose instances boot and end at once, fills nodes with a pod each, deletes all
+pods together, and measures until the last node is gone. A missed budget is no error, a node that
+stays is one.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.runBenchReap(cmd, cfg) },
+	}
+	cmd.Flags().IntVar(&cfg.Nodes, "nodes", 100, "nodes that are emptied")
+	cmd.Flags().IntVar(&cfg.Runs, "runs", 3, "how often")
+	cmd.Flags().DurationVar(&cfg.TTL, "ttl", 30*time.Second, "the pool's consolidateAfter")
+	return cmd
+}
+
+func (o *options) runBenchReap(cmd *cobra.Command, cfg reap.Config) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	dir, err := o.dir("bench-reap")
+	if err != nil {
+		return err
+	}
+	o.bootDelay, o.shutdownDelay = 0, 0
+	s, err := o.start(cmd.Context(), dir, func(what string) { fmt.Println("  " + what) })
+	if err != nil {
+		return fmt.Errorf("%w\nlogs are in %s", err, filepath.Join(dir, "logs"))
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	report, failed := reap.Run(cmd.Context(), s, cfg, os.Stdout)
+	report.Print(os.Stdout)
+	file := filepath.Join(o.bin, "bench-reap.json")
 	if err := errors.Join(failed, report.Write(file)); err != nil {
 		return fmt.Errorf("%w\nlogs are in %s", err, s.Logs())
 	}
