@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/scripts/observe"
 	"github.com/slipway-dev/slipway/scripts/simec2"
 	"github.com/slipway-dev/slipway/scripts/stack"
 )
@@ -159,18 +160,44 @@ func (s scene) left() (all []string) {
 	return all
 }
 
-// boughtTwice lists the claims for which more than one instance was bought, and the
-// instances that were bought for none.
-func boughtTwice(instances []simec2.Instance) (wrong []string) {
-	byClaim := map[string][]string{}
+// fleets are the sizes of all fleets that there ever were.
+func (s *soak) fleets() map[string]int {
+	sizes := map[string]int{}
+	s.observer.Read(func(v *observe.View) {
+		for _, c := range v.Claims {
+			if f := c.Spec.Fleet; f != nil {
+				sizes[string(f.ID)] = int(f.Size)
+			}
+		}
+	})
+	return sizes
+}
+
+// boughtTwice lists the claims for which more than one instance was bought, the fleets for
+// which there were more than they have claims, and the instances that were bought for none.
+func boughtTwice(instances []simec2.Instance, fleets map[string]int) (wrong []string) {
+	type buyer struct{ kind, id string }
+	bought := map[buyer][]string{}
 	for _, in := range instances {
-		byClaim[in.Tags[v1alpha1.TagClaimUID]] = append(byClaim[in.Tags[v1alpha1.TagClaimUID]], in.ID)
+		b := buyer{"claim", in.Tags[v1alpha1.TagClaimUID]}
+		if fleet, ok := in.Tags[v1alpha1.TagFleet]; ok {
+			b = buyer{"fleet", fleet}
+		}
+		bought[b] = append(bought[b], in.ID)
 	}
-	for _, uid := range sortedKeys(byClaim) {
-		if ids := byClaim[uid]; uid == "" || len(ids) > 1 {
-			wrong = append(wrong, fmt.Sprintf("claim %q bought %v", uid, ids))
+	for b, ids := range bought {
+		allowed := 1
+		switch {
+		case b.kind == "fleet":
+			allowed = fleets[b.id]
+		case b.id == "":
+			allowed = 0
+		}
+		if len(ids) > allowed {
+			wrong = append(wrong, fmt.Sprintf("%s %q, of %d, bought %v", b.kind, b.id, allowed, ids))
 		}
 	}
+	slices.Sort(wrong)
 	return wrong
 }
 

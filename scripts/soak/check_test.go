@@ -31,6 +31,10 @@ func instance(id, claim, state string) simec2.Instance {
 	return simec2.Instance{ID: id, State: state, Tags: map[string]string{v1alpha1.TagNodeClaim: claim, v1alpha1.TagClaimUID: claim}}
 }
 
+func ofFleet(id, fleet string) simec2.Instance {
+	return simec2.Instance{ID: id, State: simec2.StateRunning, Tags: map[string]string{v1alpha1.TagFleet: fleet}}
+}
+
 // settled is a cluster with one pod, in which nothing is wrong.
 func settled() scene {
 	return scene{
@@ -111,13 +115,18 @@ func TestLeft(t *testing.T) {
 }
 
 func TestBoughtTwice(t *testing.T) {
-	if got := boughtTwice(settled().instances); len(got) > 0 {
+	if got := boughtTwice(settled().instances, nil); len(got) > 0 {
 		t.Errorf("wrong: %v", got)
 	}
 	got := boughtTwice([]simec2.Instance{
 		instance("i", "c", simec2.StateTerminated), instance("j", "c", simec2.StateRunning), instance("k", "", simec2.StateRunning),
-	})
-	if diff := cmp.Diff([]string{`claim "" bought [k]`, `claim "c" bought [i j]`}, got); diff != "" {
+		ofFleet("l", "two"), ofFleet("m", "two"), ofFleet("n", "one"), ofFleet("o", "one"), ofFleet("p", "none"),
+	}, map[string]int{"two": 2, "one": 1})
+	want := []string{
+		`claim "", of 0, bought [k]`, `claim "c", of 1, bought [i j]`,
+		`fleet "none", of 0, bought [p]`, `fleet "one", of 1, bought [n o]`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("wrong (-want +got):\n%s", diff)
 	}
 }

@@ -59,7 +59,7 @@ func (r *Report) count(what string) { r.Done[what]++ }
 
 func (r *Report) finish(s *soak) {
 	instances := s.Sim.Instances()
-	r.InstancesBought, r.BoughtTwice = len(instances), boughtTwice(instances)
+	r.InstancesBought, r.BoughtTwice = len(instances), boughtTwice(instances, s.fleets())
 	r.EndedThemselves = s.daemons.endedThemselves()
 	s.meter.mu.Lock()
 	defer s.meter.mu.Unlock()

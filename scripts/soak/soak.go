@@ -24,6 +24,7 @@ import (
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	launcherconfig "github.com/slipway-dev/slipway/launcher/config"
+	"github.com/slipway-dev/slipway/scripts/observe"
 	"github.com/slipway-dev/slipway/scripts/simec2"
 	"github.com/slipway-dev/slipway/scripts/simkubelet"
 	"github.com/slipway-dev/slipway/scripts/stack"
@@ -73,7 +74,9 @@ type soak struct {
 	daemons *daemons
 	losses  *losses
 	meter   *meter
-	report  *Report
+	// observer sees every claim there ever was.
+	observer *observe.Observer
+	report   *Report
 	// wanted are the replicas of each Deployment.
 	wanted map[string]int32
 	seq    int
@@ -107,6 +110,11 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (report *Report, err er
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if s.observer, err = observe.Start(ctx, &wg, observe.Config{
+		REST: s.Cluster.RESTConfig(), Scheme: s.Client.Scheme(), Namespace: stack.Namespace,
+	}); err != nil {
+		return report, err
+	}
 	s.meter = newMeter(s.daemons)
 	wg.Go(func() { s.meter.run(ctx) })
 	if err := s.run(ctx); err != nil {
