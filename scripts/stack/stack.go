@@ -42,6 +42,8 @@ type Config struct {
 	// FeatureGates are turned on in the API server and in the scheduler; APIs are served by
 	// the former beside those that are by default.
 	FeatureGates, APIs []string
+	// APIServerArgs are added to the API server's command line.
+	APIServerArgs []string
 	// Via, if set, is told where the launcher serves and returns where the scheduler is to
 	// look for it instead.
 	Via func(address string) string
@@ -126,7 +128,7 @@ func (s *Stack) Stop() (err error) {
 func (s *Stack) Logs() string { return filepath.Join(s.cfg.Dir, "logs") }
 
 func (s *Stack) startCluster(ctx context.Context) (err error) {
-	cluster := devcluster.Config{Dir: s.cfg.Dir, CRDs: []string{s.manifest("crd")}}
+	cluster := devcluster.Config{Dir: s.cfg.Dir, CRDs: []string{s.manifest("crd")}, APIServerArgs: s.cfg.APIServerArgs}
 	if gates := s.cfg.FeatureGates; len(gates) > 0 {
 		cluster.APIServerArgs = append(cluster.APIServerArgs, "--feature-gates="+strings.Join(gates, "=true,")+"=true")
 	}

@@ -144,21 +144,7 @@ spec:
 slipway-launcher.{{ .Release.Namespace }}.svc
 {{- end }}
 
-{{- /* The right to lead, by the lease of the component's name. */ -}}
-{{- define "slipway.leaseRole" -}}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata:
-  {{- include "slipway.meta" . | nindent 2 }}
-rules:
-- apiGroups: [coordination.k8s.io]
-  resources: [leases]
-  verbs: [create]
-- apiGroups: [coordination.k8s.io]
-  resources: [leases]
-  resourceNames: [slipway-{{ .component }}]
-  verbs: [get, list, watch, update, patch]
----
+{{- define "slipway.roleBinding" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
