@@ -38,6 +38,30 @@ help: ## list the targets
 build: ## build every program into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(COMMANDS)
 
+PLATFORMS := amd64 arm64
+DAEMONS   := slipway-scheduler slipway-launcher
+
+.PHONY: images
+images: ## pack the daemons for amd64 and arm64, as OCI layouts in dist/images
+	rm -rf dist/images $(PLATFORMS:%=dist/linux_%)
+	for arch in $(PLATFORMS); do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' \
+			-o dist/linux_$$arch/ ./plugin/cmd/slipway-scheduler ./launcher/cmd/slipway-launcher || exit; done
+	@for daemon in $(DAEMONS); do \
+		GOWORK=off go run -C scripts/tools/image . --name $$daemon --version $(VERSION) --created $$(git log -1 --format=%ct) \
+			--output $(CURDIR)/dist/images/$$daemon \
+			$(foreach arch,$(PLATFORMS),linux/$(arch)=$(CURDIR)/dist/linux_$(arch)/$$daemon) || exit; done
+
+.PHONY: dist
+dist: ## build the command line for Linux and macOS into dist/
+	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' \
+			-o dist/slipway_$${target%/*}_$${target#*/} ./launcher/cmd/slipway || exit; done
+
+.PHONY: package
+package: $(TOOLS)/.chart ## package the chart for a release into dist/ (CHART_VERSION=1.2.3)
+	$(TOOLS)/helm package manifests/chart --destination dist --version $(CHART_VERSION) --app-version v$(CHART_VERSION)
+
 .PHONY: controlplane
 controlplane: ## build etcd, kube-apiserver and kube-controller-manager, once, into a cache
 	@go run ./scripts/devcluster/cmd/controlplane
@@ -58,6 +82,7 @@ down: build ## stop the dev cluster
 test: ## run every test, under the race detector but for pack, which starts no goroutine
 	$(ASSETS) go test -race -timeout 20m ./scripts/e2e $$(go list ./... | grep -v -e /launcher/pack$$ -e /scripts/e2e$$) # the longest first
 	go test -timeout 20m ./launcher/pack
+	GOWORK=off go test -C scripts/tools/image .
 
 .PHONY: bench-pack
 bench-pack: ## measure fit and pack: time, allocations, price over its lower bound (COUNT=6 for benchstat)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no certificates of its own
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -37,6 +38,9 @@ import (
 	"github.com/slipway-dev/slipway/launcher/reallocate"
 )
 
+// version is set by the linker.
+var version = "unknown"
+
 func main() {
 	if err := command().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "slipway-launcher:", err)
@@ -54,7 +58,7 @@ func command() *cobra.Command {
 It serves slipway-scheduler over gRPC with mutual TLS, keeps what it decides in NodeClaims,
 and buys instances directly from EC2. Of several replicas one leads; the others stand by.
 AWS credentials and endpoints come from the SDK's usual places (environment, web identity, IMDS).`,
-		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		Version: version, SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(file)
 			if err != nil {
@@ -74,6 +78,7 @@ AWS credentials and endpoints come from the SDK's usual places (environment, web
 
 func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 	ctrl.SetLogger(klog.NewKlogr())
+	ctrl.Log.Info("starting slipway-launcher", "version", version)
 	restConfig, err := clientConfig(cfg, kubeconfig)
 	if err != nil {
 		return err

@@ -21,7 +21,9 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	"k8s.io/component-base/term"
+	baseversion "k8s.io/component-base/version"
 	"k8s.io/component-base/version/verflag"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	schedulerserverconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
@@ -32,6 +34,9 @@ import (
 	"github.com/slipway-dev/slipway/plugin"
 	"github.com/slipway-dev/slipway/plugin/config"
 )
+
+// version is set by the linker.
+var version = "unknown"
 
 func main() { os.Exit(cli.Run(newCommand(server.SetupSignalContext()))) }
 
@@ -58,11 +63,16 @@ func newCommand(ctx context.Context) *cobra.Command {
 }
 
 func run(ctx context.Context, cmd *cobra.Command, opts *options.Options) error {
-	verflag.PrintAndExitIfRequested()
+	if cmd.Flag("version").Value.String() == string(verflag.VersionTrue) {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "slipway-scheduler %s (Kubernetes %s)\n", version, baseversion.Get())
+		return err
+	}
+	verflag.PrintAndExitIfRequested() // --version=raw, which describes the build of Kubernetes
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
 		return fmt.Errorf("logging: %w", err)
 	}
+	klog.FromContext(ctx).Info("Starting slipway-scheduler", "version", version)
 	cliflag.PrintFlags(cmd.Flags())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -33,6 +33,20 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// TestVersion: --version names both versions and starts nothing.
+func TestVersion(t *testing.T) {
+	var out strings.Builder
+	cmd := newCommand(t.Context())
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"--version"})
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.HasPrefix(got, "slipway-scheduler unknown (Kubernetes v") {
+		t.Errorf("printed %q", got)
+	}
+}
+
 // TestRefusesToStart: what is wrong with the configuration is said at once.
 func TestRefusesToStart(t *testing.T) {
 	dir := t.TempDir()
