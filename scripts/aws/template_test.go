@@ -1,0 +1,106 @@
+package aws
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// template is a CloudFormation template, with its functions as maps: {"Fn::Sub": …}.
+type template struct {
+	Parameters map[string]any      `yaml:"Parameters"`
+	Resources  map[string]resource `yaml:"Resources"`
+	Outputs    map[string]any      `yaml:"Outputs"`
+}
+
+type resource struct {
+	Type       string         `yaml:"Type"`
+	Properties map[string]any `yaml:"Properties"`
+}
+
+func readTemplate(t *testing.T) template {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "manifests", "aws", "cloudformation.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(raw, &root); err != nil {
+		t.Fatal(err)
+	}
+	spellOut(&root)
+	var tmpl template
+	if err := root.Decode(&tmpl); err != nil {
+		t.Fatal(err)
+	}
+	return tmpl
+}
+
+// spellOut replaces the short forms of functions, such as !Ref x, by their long ones.
+func spellOut(n *yaml.Node) {
+	for _, below := range n.Content {
+		spellOut(below)
+	}
+	if !strings.HasPrefix(n.Tag, "!") || strings.HasPrefix(n.Tag, "!!") {
+		return
+	}
+	name := strings.TrimPrefix(n.Tag, "!")
+	if name != "Ref" {
+		name = "Fn::" + name
+	}
+	argument := *n
+	argument.Tag = ""
+	*n = yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: name}, &argument}}
+}
+
+// visit calls what for every function of the template.
+func visit(value any, what func(function, argument string)) {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, below := range v {
+			if text, ok := below.(string); ok && (key == "Ref" || strings.HasPrefix(key, "Fn::")) {
+				what(key, text)
+			}
+			visit(below, what)
+		}
+	case []any:
+		for _, below := range v {
+			visit(below, what)
+		}
+	}
+}
+
+// TestReferences: whatever the template refers to is in it.
+func TestReferences(t *testing.T) {
+	tmpl := readTemplate(t)
+	check := func(name string) {
+		t.Helper()
+		name, _, _ = strings.Cut(name, ".")
+		_, parameter := tmpl.Parameters[name]
+		if tmpl.Resources[name].Type == "" && !parameter && !strings.HasPrefix(name, "AWS::") {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	functions := 0
+	look := func(function, argument string) {
+		functions++
+		if function != "Fn::Sub" {
+			check(argument)
+			return
+		}
+		for _, m := range regexp.MustCompile(`\$\{([^}]+)\}`).FindAllStringSubmatch(argument, -1) {
+			check(m[1])
+		}
+	}
+	for _, r := range tmpl.Resources {
+		visit(r.Properties, look)
+	}
+	visit(tmpl.Outputs, look)
+	if functions < 20 {
+		t.Errorf("only %d functions were found", functions)
+	}
+}
