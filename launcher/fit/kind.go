@@ -1,9 +1,7 @@
 package fit
 
 import (
-	"fmt"
 	"math"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,19 +31,22 @@ func (s *Space) sortIntoKinds() error {
 	}
 	byKey := map[string]int{}
 	log := klog.FromContext(s.ctx)
-	var raw strings.Builder
+	var d digest
 	for t := range s.input.Templates {
 		tmpl := &s.input.Templates[t]
-		raw.Reset()
-		raw.WriteString(tmpl.Pool)
+		d.raw = d.raw[:0]
+		d.str(tmpl.Pool)
 		for _, key := range s.asked {
-			value, ok := tmpl.Node.Labels[key]
-			fmt.Fprintf(&raw, "\x00%t\x00%s", ok, value)
+			if value, ok := tmpl.Node.Labels[key]; ok {
+				d.str(value)
+			} else {
+				d.num(-1)
+			}
 		}
-		k, ok := byKey[raw.String()]
+		k, ok := byKey[string(d.raw)]
 		if !ok {
 			k = len(s.kinds)
-			byKey[raw.String()] = k
+			byKey[string(d.raw)] = k
 			s.kinds = append(s.kinds, newKind(log, tmpl, s.input.Features[tmpl.Pool], s.input.DaemonSets))
 		}
 		s.kindOf = append(s.kindOf, k)

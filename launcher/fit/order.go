@@ -3,6 +3,7 @@ package fit
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -17,9 +18,10 @@ func (in Input) sorted() (Input, []int) {
 	}
 	slices.SortStableFunc(order, func(i, j int) int {
 		a, b := &in.Templates[i], &in.Templates[j]
+		if c := cmp.Or(strings.Compare(a.Pool, b.Pool), cmp.Compare(a.Price, b.Price)); c != 0 {
+			return c
+		}
 		return cmp.Or(
-			cmp.Compare(a.Pool, b.Pool),
-			cmp.Compare(a.Price, b.Price),
 			cmp.Compare(a.Node.Labels[corev1.LabelInstanceTypeStable], b.Node.Labels[corev1.LabelInstanceTypeStable]),
 			cmp.Compare(a.Node.Labels[corev1.LabelTopologyZone], b.Node.Labels[corev1.LabelTopologyZone]),
 		)

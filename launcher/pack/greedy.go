@@ -52,8 +52,11 @@ func (f *filler) best(reach []float64, rest float64) (int, []take) {
 	tried := make(bitset, (len(f.ladder)+63)/64)
 	for {
 		next, hope := -1, 0.0
-		for at, rung := range f.ladder {
-			if r := min(reach[at], rest/rung.least); r > hope && !tried.has(at) {
+		for at, r := range reach {
+			if r <= hope || tried.has(at) {
+				continue
+			}
+			if r = min(r, rest/f.ladder[at].least); r > hope {
 				next, hope = at, r
 			}
 		}
@@ -66,12 +69,13 @@ func (f *filler) best(reach []float64, rest float64) (int, []take) {
 			bestRung = next
 		}
 	}
-	if best.bin >= 0 {
-		for _, b := range f.ladder[bestRung].next {
-			f.try(b, &best)
-		}
+	if best.bin < 0 {
+		return -1, nil
 	}
-	return best.bin, best.takes
+	for _, b := range f.ladder[bestRung].next {
+		f.try(b, &best)
+	}
+	return best.bin, slices.Clone(best.takes)
 }
 
 // try fills a bin; what is better than the best so far replaces it.
@@ -81,7 +85,7 @@ func (f *filler) try(b int, best *choice) (eff float64) {
 	}
 	takes, worth := f.fill(b)
 	if eff = worth / f.price[b]; len(takes) > 0 && eff > best.eff {
-		*best = choice{b, slices.Clone(takes), eff}
+		*best = choice{b, takes, eff}
 	}
 	return eff
 }
