@@ -38,6 +38,7 @@ func (r *classReconciler) Reconcile(ctx context.Context, req reconcile.Request) 
 	class.Status.Subnets = resolved.Subnets
 	class.Status.SecurityGroups = resolved.SecurityGroups
 	class.Status.AMIs = resolved.AMIs
+	class.Status.InstanceProfile = resolved.InstanceProfile
 	class.Status.CapacityReservations = resolved.CapacityReservations
 	sum := r.setConditions(class, resolved.Conditions)
 	if err := r.write(ctx, before, class); err != nil {
@@ -90,13 +91,18 @@ func (r *classReconciler) setConditions(class *v1alpha1.EC2NodeClass, parts []me
 		}
 		r.set(class, c)
 	}
-	if given := meta.FindStatusCondition(parts, v1alpha1.ConditionReservationsReady); given != nil {
+	for _, condition := range []string{
+		v1alpha1.ConditionInstanceProfileReady, v1alpha1.ConditionUserDataReady, v1alpha1.ConditionReservationsReady,
+	} {
+		given := meta.FindStatusCondition(parts, condition)
+		if given == nil { // not of this class
+			meta.RemoveStatusCondition(&class.Status.Conditions, condition)
+			continue
+		}
 		if given.Status != metav1.ConditionTrue && sum.Status == metav1.ConditionTrue {
 			sum = notReady(given.Reason, given.Message)
 		}
 		r.set(class, *given)
-	} else {
-		meta.RemoveStatusCondition(&class.Status.Conditions, v1alpha1.ConditionReservationsReady)
 	}
 	r.set(class, sum)
 	return sum

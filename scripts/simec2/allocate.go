@@ -70,6 +70,9 @@ func (r *region) unusable(pool *fleetPool, g goal, now time.Time) *apiError {
 	if err := refusal(r.poolFaults, pool.key(capacityType)); err != nil {
 		return err
 	}
+	if err := r.identities.usable(pool.data.profile, now); err != nil {
+		return err
+	}
 	if pool.data.block != g.block {
 		return refuse("InvalidParameterCombination", "Capacity blocks need the target capacity type capacity-block, and nothing else may use it")
 	}

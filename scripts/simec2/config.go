@@ -30,6 +30,9 @@ type Config struct {
 	// first; default v20260701 and v20260722. The last is the recommended one.
 	ImageReleases []string
 
+	// Parameters are SSM parameters besides those that name published images.
+	Parameters map[string]string
+
 	// BootDelay is the time from launch until an instance is running and its
 	// kubelet may start; default 0.
 	BootDelay time.Duration
@@ -52,6 +55,9 @@ type Config struct {
 	Capacity []CapacityRule
 	// Reservations are the capacity reservations; see Server.SetReservations.
 	Reservations []CapacityReservation
+	// Roles are IAM roles that exist besides slipway-node-CLUSTER, which has an
+	// instance profile of that name.
+	Roles []string
 	// Faults are injected from the start; see InjectFault.
 	Faults []Fault
 

@@ -58,6 +58,7 @@ func (r *region) parseFleet(p *params) *fleetRequest {
 	}
 	p.oneOf("ExcessCapacityTerminationPolicy", "termination", "no-termination")
 	p.boolean("ReplaceUnhealthyInstances")
+	p.str("Context") // reserved
 	p.boolean("TerminateInstancesWithExpiration")
 	req.tags = parseTagSpecs(p, "fleet", "instance", "volume", "network-interface", "spot-instances-request", "launch-template")
 

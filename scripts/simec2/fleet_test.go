@@ -221,7 +221,9 @@ func TestCreateFleetRefuses(t *testing.T) {
 		code   string
 	}{
 		{"maintain fleets", func(in *ec2.CreateFleetInput) { in.Type = ec2types.FleetTypeMaintain }, "InvalidParameterValue"},
-		{"a parameter not simulated", func(in *ec2.CreateFleetInput) { in.Context = aws.String("x") }, "UnknownParameter"},
+		{"a parameter not simulated", func(in *ec2.CreateFleetInput) {
+			in.ReservedCapacityOptions = &ec2types.ReservedCapacityOptionsRequest{ReservationTypes: []ec2types.FleetReservationType{"capacity-block"}}
+		}, "UnknownParameter"},
 		{"a nested parameter not simulated", func(in *ec2.CreateFleetInput) {
 			in.LaunchTemplateConfigs[0].Overrides[0].WeightedCapacity = aws.Float64(2)
 		}, "UnknownParameter"},

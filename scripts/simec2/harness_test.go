@@ -92,7 +92,7 @@ func (r *rig) templateInput(name string) *ec2.CreateLaunchTemplateInput {
 			ImageId:            aws.String(r.image("x86_64")),
 			UserData:           aws.String(base64.StdEncoding.EncodeToString([]byte("hello"))),
 			SecurityGroupIds:   []string{r.SecurityGroup()},
-			IamInstanceProfile: &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String("node")},
+			IamInstanceProfile: &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String("slipway-node-slipway-dev")},
 			MetadataOptions: &ec2types.LaunchTemplateInstanceMetadataOptionsRequest{
 				HttpTokens: ec2types.LaunchTemplateHttpTokensStateRequired, HttpPutResponseHopLimit: aws.Int32(2),
 			},

@@ -44,7 +44,11 @@ type Instance struct {
 	PrivateDNS            string            `json:"privateDns"`
 	MemoryMiB             int64             `json:"memoryMiB"` // what its operating system finds
 	VolumeGiB             int64             `json:"volumeGiB"` // of the root volume
-	UserData              string            `json:"-"`         // base64, as in the launch template
+	OS                    string            `json:"os"`
+	Monitored             bool              `json:"monitored,omitempty"` // per minute
+	PublicIP              string            `json:"publicIp,omitempty"`  // as asked for: true, false or nothing
+	Prefixes              int               `json:"prefixes,omitempty"`  // delegated at launch
+	UserData              string            `json:"-"`                   // base64, as in the launch template
 	Tags                  map[string]string `json:"tags"`
 
 	ClientToken           string    `json:"clientToken"`

@@ -169,19 +169,20 @@ func (r *region) reservations(machines []*machine, now time.Time) []reservationX
 
 func instanceFields() fields[*machine] {
 	return fields[*machine]{
-		"instance-id":         one(func(m *machine) string { return m.ID }),
-		"instance-state-name": one(func(m *machine) string { return m.State }),
-		"instance-type":       one(func(m *machine) string { return m.Type.Name }),
-		"availability-zone":   one(func(m *machine) string { return m.Zone }),
-		"client-token":        one(func(m *machine) string { return m.ClientToken }),
-		"image-id":            one(func(m *machine) string { return m.ImageID }),
-		"private-dns-name":    one(func(m *machine) string { return m.PrivateDNS }),
-		"private-ip-address":  one(func(m *machine) string { return m.PrivateIP }),
-		"reservation-id":      one(func(m *machine) string { return m.reservationID }),
-		"subnet-id":           one(func(m *machine) string { return m.SubnetID }),
-		"vpc-id":              one(func(*machine) string { return vpcID }),
-		"architecture":        one(func(m *machine) string { return m.Type.Arch }),
-		"instance.group-id":   func(m *machine) []string { return m.securityGroup },
+		"iam-instance-profile.arn": one(func(m *machine) string { return m.profileARN }),
+		"instance-id":              one(func(m *machine) string { return m.ID }),
+		"instance-state-name":      one(func(m *machine) string { return m.State }),
+		"instance-type":            one(func(m *machine) string { return m.Type.Name }),
+		"availability-zone":        one(func(m *machine) string { return m.Zone }),
+		"client-token":             one(func(m *machine) string { return m.ClientToken }),
+		"image-id":                 one(func(m *machine) string { return m.ImageID }),
+		"private-dns-name":         one(func(m *machine) string { return m.PrivateDNS }),
+		"private-ip-address":       one(func(m *machine) string { return m.PrivateIP }),
+		"reservation-id":           one(func(m *machine) string { return m.reservationID }),
+		"subnet-id":                one(func(m *machine) string { return m.SubnetID }),
+		"vpc-id":                   one(func(*machine) string { return vpcID }),
+		"architecture":             one(func(m *machine) string { return m.Type.Arch }),
+		"instance.group-id":        func(m *machine) []string { return m.securityGroup },
 		"instance-lifecycle": func(m *machine) []string {
 			if m.CapacityType == Spot {
 				return []string{Spot}

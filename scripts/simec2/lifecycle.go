@@ -29,6 +29,7 @@ type launchSpec struct {
 func (r *region) launch(spec launchSpec, now time.Time) *machine {
 	addr := spec.subnet.takeAddress()
 	nominal := spec.typ.MemoryMiB
+	img, _ := r.resolveImage(spec.imageID) // was found before
 	nominal -= int64(float64(nominal) * r.shrunk[spec.typ.Name] / 100)
 	m := &machine{
 		Instance: Instance{
@@ -36,7 +37,8 @@ func (r *region) launch(spec launchSpec, now time.Time) *machine {
 			Zone: spec.subnet.zone, ZoneID: spec.subnet.zoneID, SubnetID: spec.subnet.id,
 			CapacityType: spec.capacityType, Price: r.price(spec.typ, spec.subnet.zone, spec.capacityType, now),
 			ImageID: spec.imageID, PrivateIP: addr.String(), PrivateDNS: r.privateDNS(addr),
-			MemoryMiB: visibleMiB(nominal, spec.typ.BareMetal), VolumeGiB: spec.data.rootGiB(),
+			MemoryMiB: visibleMiB(nominal, spec.typ.BareMetal), VolumeGiB: spec.data.rootGiB(img.os), OS: img.os,
+			Monitored: spec.data.monitored, PublicIP: spec.data.publicIP, Prefixes: spec.data.prefixes,
 			UserData: spec.data.userData,
 			Tags: map[string]string{
 				"aws:ec2:fleet-id":              spec.fleetID,
@@ -49,7 +51,7 @@ func (r *region) launch(spec launchSpec, now time.Time) *machine {
 		reservationID: spec.reservation,
 		targetID:      spec.data.targetID,
 		securityGroup: spec.data.securityGroups,
-		profileARN:    spec.data.profileARN(),
+		profileARN:    r.profileARN(spec.data.profile),
 		hopLimit:      spec.data.hopLimit,
 		httpTokens:    spec.data.httpTokens,
 		visibleAt:     now.Add(*r.cfg.ReadLag),

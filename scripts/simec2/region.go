@@ -36,6 +36,7 @@ type region struct {
 	reservationList []CapacityReservation
 	shrunk          map[string]float64 // instance type to per cent of memory missing
 	poolFaults      []Fault            // for the call that is being served
+	identities      identities
 }
 
 type subnet struct {
@@ -71,6 +72,8 @@ func newRegion(cfg Config) (*region, error) {
 		queue:     newQueue(cfg.QueueName),
 		walk:      spotWalk{cfg.Clock.Now(), cfg.SpotPricesMove},
 		shrunk:    map[string]float64{},
+
+		identities: newIdentities(cfg),
 	}
 	for _, t := range types {
 		r.types[t.Name] = t
@@ -97,6 +100,9 @@ func newRegion(cfg Config) (*region, error) {
 	}
 	if err := r.setReservations(cfg.Reservations); err != nil {
 		return nil, err
+	}
+	for n, release := range bottlerocketReleases {
+		r.publishBottlerocket(release, time.Date(2026, 6, 1+n, 0, 0, 0, 0, time.UTC))
 	}
 	for _, release := range cfg.ImageReleases {
 		if err := r.publishImages(release); err != nil {

@@ -32,6 +32,9 @@ type templateData struct {
 	preference     string                       // for capacity reservations
 	targetID       string                       // of the capacity reservation to launch into
 	block          bool                         // which is a capacity block
+	monitored      bool                         // per minute
+	publicIP       string                       // true or false; empty: as the subnet says
+	prefixes       int                          // of IPv4 addresses, /28 each
 	tags           map[string]map[string]string // by resource type
 }
 
@@ -42,22 +45,27 @@ type volume struct {
 
 const defaultRootGiB = 20
 
-// rootGiB is the size of the root volume, which is the first mapping of the
-// AL2023 root device or the image's own size.
-func (d templateData) rootGiB() int64 {
+// rootGiB is the size of the volume with the kubelet's directory: the first
+// mapping of the image's device for it, or the image's own size.
+func (d templateData) rootGiB(os string) int64 {
+	device := "/dev/xvda"
+	if os == OSBottlerocket {
+		device = "/dev/xvdb"
+	}
 	for _, v := range d.volumes {
-		if v.device == "/dev/xvda" && v.gib > 0 {
+		if v.device == device && v.gib > 0 {
 			return v.gib
 		}
 	}
 	return defaultRootGiB
 }
 
-func (d templateData) profileARN() string {
-	if d.profile == "" || strings.HasPrefix(d.profile, "arn:") {
-		return d.profile
+// profileARN is that of the profile, which exists.
+func (r *region) profileARN(ref string) string {
+	if i, ok := r.identities.profiles[ref]; ok {
+		return i.arn()
 	}
-	return "arn:aws:iam::" + accountID + ":instance-profile/" + d.profile
+	return ref
 }
 
 var templateName = regexp.MustCompile(`^[A-Za-z0-9().\-/_]{3,128}$`)
@@ -90,18 +98,22 @@ func parseTemplateData(p *params) templateData {
 	d.httpTokens = imds.oneOf("HttpTokens", "required", "optional")
 	d.hopLimit = imds.integer("HttpPutResponseHopLimit", 1, 1, 64)
 
-	p.sub("Monitoring").boolean("Enabled")
+	d.monitored = p.sub("Monitoring").boolean("Enabled")
 	p.boolean("EbsOptimized")
 	for _, b := range p.structs("BlockDeviceMapping") {
 		d.volumes = append(d.volumes, parseVolume(b))
 	}
 	for _, n := range p.structs("NetworkInterface") {
 		n.integer("DeviceIndex", 0, 0, 63)
-		n.boolean("AssociatePublicIpAddress")
+		d.publicIP = n.str("AssociatePublicIpAddress")
+		d.prefixes = n.integer("Ipv4PrefixCount", 0, 0, 50)
 		n.boolean("DeleteOnTermination")
 		n.str("Description")
 		n.oneOf("InterfaceType", "interface")
 		n.integer("NetworkCardIndex", 0, 0, 0)
+		if len(d.securityGroups) > 0 {
+			n.reject("InvalidParameterCombination", "Network interfaces and an instance-level security groups may not be specified on the same request")
+		}
 		d.securityGroups = append(d.securityGroups, n.list("SecurityGroupId")...)
 	}
 	return d
@@ -116,6 +128,9 @@ func parseVolume(p *params) volume {
 	ebs.str("KmsKeyId")
 	ebs.str("SnapshotId")
 	ebs.integer("Throughput", 0, 125, 2000)
+	if rate := ebs.integer("VolumeInitializationRate", 0, 100, 300); rate > 0 && !ebs.has("SnapshotId") {
+		ebs.reject("InvalidParameterCombination", "VolumeInitializationRate needs a SnapshotId")
+	}
 	ebs.oneOf("VolumeType", "gp2", "gp3", "io1", "io2", "st1", "sc1", "standard")
 	v.gib = int64(ebs.integer("VolumeSize", 0, 1, 65_536))
 	return v

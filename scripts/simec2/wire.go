@@ -123,6 +123,8 @@ func (s *Server) parse(hr *http.Request, body []byte) *request {
 		return s.parseSTS(p, action, auth)
 	case sqsVersion:
 		return s.parseSQS(p, action, auth)
+	case iamVersion:
+		return s.parseIAM(p, action, auth)
 	}
 	req := &request{protocol: ec2Protocol(), action: action, auth: auth, params: p}
 	req.serve = func(now time.Time, requestID string) (any, *apiError) {

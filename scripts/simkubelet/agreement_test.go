@@ -58,25 +58,39 @@ func TestAgreesWithPrediction(t *testing.T) {
 	}
 	templates := map[string]string{} // by id: whose settings they carry
 	for _, tt := range []struct {
-		name, kubelet string // YAML
+		name, kubelet, class string // YAML
 	}{
-		{"no settings", ``},
-		{"empty settings", `{}`},
-		{"maxPods", `{maxPods: 5}`},
-		{"podsPerCore", `{podsPerCore: 4}`},
-		{"maxPods and podsPerCore", `{maxPods: 110, podsPerCore: 20}`},
-		{"kubeReserved in part", `{kubeReserved: {memory: 1Gi}}`},
-		{"everything reserved by hand", `{kubeReserved: {cpu: 300m, memory: 1.5Gi, ephemeral-storage: 3G, pid: "100"}, systemReserved: {cpu: "0.1", memory: 123456k, ephemeral-storage: 1Gi}}`},
-		{"thresholds by amount", `{evictionHard: {memory.available: 300Mi, nodefs.available: 3Gi, imagefs.available: 5Gi}}`},
-		{"thresholds by share", `{evictionHard: {memory.available: 5%, nodefs.available: 12.5%, nodefs.inodesFree: 3%}}`},
-		{"thresholds off", `{evictionHard: {memory.available: 0%, nodefs.available: 100%}}`},
-		{"soft thresholds", `{evictionSoft: {memory.available: 1Gi}, evictionSoftGracePeriod: {memory.available: 1m}, evictionMaxPodGracePeriod: 30}`},
-		{"what is not arithmetic", `{clusterDNS: [10.96.0.53], cpuCFSQuota: false, imageGCHighThresholdPercent: 70, imageGCLowThresholdPercent: 60}`},
-		{"all at once", `{maxPods: 30, podsPerCore: 10, kubeReserved: {cpu: 200m}, systemReserved: {memory: 200Mi}, evictionHard: {memory.available: 7.5%}}`},
+		{"no settings", ``, ``},
+		{"empty settings", `{}`, ``},
+		{"maxPods", `{maxPods: 5}`, ``},
+		{"podsPerCore", `{podsPerCore: 4}`, ``},
+		{"maxPods and podsPerCore", `{maxPods: 110, podsPerCore: 20}`, ``},
+		{"kubeReserved in part", `{kubeReserved: {memory: 1Gi}}`, ``},
+		{"everything reserved by hand", `{kubeReserved: {cpu: 300m, memory: 1.5Gi, ephemeral-storage: 3G, pid: "100"}, systemReserved: {cpu: "0.1", memory: 123456k, ephemeral-storage: 1Gi}}`, ``},
+		{"thresholds by amount", `{evictionHard: {memory.available: 300Mi, nodefs.available: 3Gi, imagefs.available: 5Gi}}`, ``},
+		{"thresholds by share", `{evictionHard: {memory.available: 5%, nodefs.available: 12.5%, nodefs.inodesFree: 3%}}`, ``},
+		{"thresholds off", `{evictionHard: {memory.available: 0%, nodefs.available: 100%}}`, ``},
+		{"soft thresholds", `{evictionSoft: {memory.available: 1Gi}, evictionSoftGracePeriod: {memory.available: 1m}, evictionMaxPodGracePeriod: 30}`, ``},
+		{"what is not arithmetic", `{clusterDNS: [10.96.0.53], cpuCFSQuota: false, imageGCHighThresholdPercent: 70, imageGCLowThresholdPercent: 60}`, ``},
+		{"all at once", `{maxPods: 30, podsPerCore: 10, kubeReserved: {cpu: 200m}, systemReserved: {memory: 200Mi}, evictionHard: {memory.available: 7.5%}}`, ``},
+		{"local disks as an array", `{}`, `instanceStorePolicy: RAID0`},
+		{"prefixes", `{}`, `ipPrefixCount: 1`},
+		{"prefixes and maxPods", `{maxPods: 7}`, `ipPrefixCount: 1`},
+		{"a larger root", `{}`, `blockDeviceMappings: [{deviceName: /dev/xvda, ebs: {volumeSize: 70Gi}}]`},
+		{"Bottlerocket", `{}`, `amiSelectorTerms: [{alias: bottlerocket@latest}]`},
+		{"Bottlerocket with local disks", `{}`, `{amiSelectorTerms: [{alias: bottlerocket@v1.49.0}], instanceStorePolicy: RAID0}`},
+		{"Bottlerocket with a disk for data", `{}`,
+			`{amiSelectorTerms: [{alias: bottlerocket@latest}], blockDeviceMappings: [{deviceName: /dev/xvdb, ebs: {volumeSize: 70Gi}}]}`},
+		{"Bottlerocket with everything",
+			`{maxPods: 30, kubeReserved: {cpu: 200m}, systemReserved: {memory: 200Mi}, evictionHard: {memory.available: 7.5%}, clusterDNS: [10.96.0.53], cpuCFSQuota: false, imageGCHighThresholdPercent: 70, imageGCLowThresholdPercent: 60, evictionSoft: {memory.available: 1Gi}, evictionSoftGracePeriod: {memory.available: 1m}, evictionMaxPodGracePeriod: 30}`,
+			`amiSelectorTerms: [{alias: bottlerocket@latest}]`},
 	} {
-		for _, typeName := range []string{"t3.medium", "m5.large", "m5.4xlarge", "m6g.large", "g5.xlarge"} {
+		for _, typeName := range []string{"t3.medium", "m5.large", "m5.4xlarge", "m6g.large", "m5d.large", "g5.xlarge"} {
 			t.Run(tt.name+"/"+typeName, func(t *testing.T) {
 				class := &v1alpha1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "class"}}
+				if err := yaml.UnmarshalStrict([]byte(tt.class), &class.Spec); err != nil {
+					t.Fatal(err)
+				}
 				if err := yaml.UnmarshalStrict([]byte(tt.kubelet), &class.Spec.Kubelet); err != nil {
 					t.Fatal(err)
 				}
@@ -84,7 +98,11 @@ func TestAgreesWithPrediction(t *testing.T) {
 				machine := launch(t, sim, provider, class, predicted)
 				machine.MemoryMiB = predicted.Capacity.Memory().Value() / mib
 
-				cfg, err := parseUserData(machine.UserData)
+				parse := parseUserData
+				if machine.OS == simec2.OSBottlerocket {
+					parse = parseSettings
+				}
+				cfg, err := parse(machine.UserData)
 				if err != nil {
 					t.Fatal(err)
 				}

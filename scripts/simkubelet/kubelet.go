@@ -34,7 +34,11 @@ func (k *Kubelets) runKubelet(ctx context.Context, i simec2.Instance, log *slog.
 	if !k.sleep(ctx, k.cfg.StartDelay) {
 		return nil
 	}
-	cfg, err := parseUserData(i.UserData)
+	parse := parseUserData
+	if i.OS == simec2.OSBottlerocket {
+		parse = parseSettings
+	}
+	cfg, err := parse(i.UserData)
 	if err != nil {
 		return err
 	}

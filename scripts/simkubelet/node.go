@@ -12,6 +12,12 @@ import (
 	"github.com/slipway-dev/slipway/scripts/simec2"
 )
 
+// osImages are what machines call their operating systems.
+var osImages = map[string]string{
+	simec2.OSAL2023:       "Amazon Linux 2023",
+	simec2.OSBottlerocket: "Bottlerocket OS",
+}
+
 // newNode is the Node a kubelet with this configuration registers on this
 // instance.
 func newNode(i simec2.Instance, cfg *nodeConfig, kubeletVersion string, now time.Time) (*corev1.Node, error) {
@@ -19,7 +25,7 @@ func newNode(i simec2.Instance, cfg *nodeConfig, kubeletVersion string, now time
 	if err != nil {
 		return nil, err
 	}
-	capacity, allocatable, err := resources(i, cfg.Spec.Kubelet.Config, cfg.Spec.Instance)
+	capacity, allocatable, err := resources(i, cfg.Spec.Kubelet, cfg.Spec.Instance)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +75,7 @@ func newNode(i simec2.Instance, cfg *nodeConfig, kubeletVersion string, now time
 			NodeInfo: corev1.NodeSystemInfo{
 				// KWOK's templates do not quote these: they must not look like numbers.
 				MachineID: "ec2" + strings.TrimPrefix(i.ID, "i-"), SystemUUID: "ec2" + strings.TrimPrefix(i.ID, "i-"), BootID: i.ID,
-				KernelVersion: "6.12.40-64.114.amzn2023." + i.Type.Arch, OSImage: "Amazon Linux 2023",
+				KernelVersion: "6.12.40-64.114.amzn2023." + i.Type.Arch, OSImage: osImages[i.OS],
 				ContainerRuntimeVersion: "containerd://2.1.4", KubeletVersion: kubeletVersion,
 				OperatingSystem: "linux", Architecture: arch,
 			},

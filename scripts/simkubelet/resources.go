@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/cel-go/cel"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -19,9 +20,39 @@ const (
 
 // eniPods is how many pods the network interfaces carry: each interface keeps
 // one address for itself, and two pods of every node use the host's network.
-// It is the number that nodeadm derives both maxPods and the memory to reserve
-// from; nodeadm itself puts no upper limit on it.
+// nodeadm and Bottlerocket derive both maxPods and the memory to reserve from
+// it; neither puts an upper limit on it.
 func eniPods(t simec2.InstanceType) int64 { return int64(t.ENIs*(t.IPv4PerENI-1) + 2) }
+
+// podsByExpression is nodeadm's maxPodsExpression, evaluated as nodeadm does.
+func podsByExpression(t simec2.InstanceType, expression string) (int64, error) {
+	variables := map[string]any{"default_enis": t.ENIs, "ips_per_eni": t.IPv4PerENI, "max_pods": eniPods(t)}
+	var declared []cel.EnvOption
+	for name := range variables {
+		declared = append(declared, cel.Variable(name, cel.IntType))
+	}
+	env, err := cel.NewEnv(declared...)
+	if err != nil {
+		return 0, err
+	}
+	parsed, issues := env.Compile(expression)
+	if issues.Err() != nil {
+		return 0, fmt.Errorf("%w: maxPodsExpression: %w", errUserData, issues.Err())
+	}
+	program, err := env.Program(parsed)
+	if err != nil {
+		return 0, fmt.Errorf("%w: maxPodsExpression: %w", errUserData, err)
+	}
+	result, _, err := program.Eval(variables)
+	if err != nil {
+		return 0, fmt.Errorf("%w: maxPodsExpression: %w", errUserData, err)
+	}
+	pods, ok := result.Value().(int64)
+	if !ok || pods <= 0 {
+		return 0, fmt.Errorf("%w: maxPodsExpression: %v is no number of pods", errUserData, result.Value())
+	}
+	return pods, nil
+}
 
 // cpuReservedMilli is the share of each core that nodeadm reserves: 6 % of the
 // first, 1 % of the second, 0.5 % of the next two, 0.25 % of the rest.
@@ -42,11 +73,11 @@ func cpuReservedMilli(vcpu int) int64 {
 	return int64(quarterPercents) * 10 / 4
 }
 
-// defaultReserved is nodeadm's kubeReserved.
-func defaultReserved(t simec2.InstanceType) map[string]string {
+// defaultReserved is the image's kubeReserved where it reckons with so many pods.
+func defaultReserved(t simec2.InstanceType, pods int64) map[string]string {
 	return map[string]string{
 		"cpu":               fmt.Sprintf("%dm", cpuReservedMilli(t.VCPU)),
-		"memory":            fmt.Sprintf("%dMi", 11*eniPods(t)+255),
+		"memory":            fmt.Sprintf("%dMi", 11*pods+255),
 		"ephemeral-storage": "1Gi",
 	}
 }
@@ -61,12 +92,19 @@ const fileSystem = 77844 << 10
 
 // resources works out what the machine has and what of it is for pods. Like the kubelet, it
 // refuses to start where more is reserved than there is.
-func resources(i simec2.Instance, cfg kubeletConfig, storage instanceOptions) (capacity, allocatable corev1.ResourceList, err error) {
+func resources(i simec2.Instance, kubelet kubeletOptions, storage instanceOptions) (capacity, allocatable corev1.ResourceList, err error) {
+	cfg := kubelet.Config
 	disk := i.VolumeGiB*gib - fileSystem
 	if storage.LocalStorage.Strategy == "RAID0" && i.Type.LocalGB > 0 {
-		disk = i.Type.LocalGB * 1_000_000_000 // /var/lib/kubelet moves to the array
+		disk = i.Type.LocalGB * 990_000_000 // /var/lib/kubelet moves to the array, which keeps a little
 	}
 	pods := eniPods(i.Type)
+	if kubelet.MaxPodsExpression != "" {
+		if pods, err = podsByExpression(i.Type, kubelet.MaxPodsExpression); err != nil {
+			return nil, nil, err
+		}
+	}
+	reckoned := pods
 	if cfg.MaxPods > 0 {
 		pods = cfg.MaxPods
 	}
@@ -86,7 +124,10 @@ func resources(i simec2.Instance, cfg kubeletConfig, storage instanceOptions) (c
 		capacity["nvidia.com/gpu"] = *resource.NewQuantity(int64(i.Type.GPUs), resource.DecimalSI)
 	}
 	allocatable = capacity.DeepCopy()
-	reserved := defaultReserved(i.Type)
+	if i.OS == simec2.OSBottlerocket {
+		reckoned = pods // what nodeadm does not: maxPods counts for it
+	}
+	reserved := defaultReserved(i.Type, reckoned)
 	maps.Copy(reserved, cfg.KubeReserved)
 	for _, list := range []map[string]string{reserved, cfg.SystemReserved} {
 		if err := withhold(allocatable, list); err != nil {

@@ -64,7 +64,7 @@ func TestResources(t *testing.T) {
 		},
 		{
 			name: "local disks as one array", typ: "m5d.large", memory: 7600, strategy: "RAID0",
-			want: map[corev1.ResourceName]string{"cpu": "1930m", "memory": "6926Mi", "pods": "29", "ephemeral-storage": "66426258065"},
+			want: map[corev1.ResourceName]string{"cpu": "1930m", "memory": "6926Mi", "pods": "29", "ephemeral-storage": "65751258066"},
 		},
 		{
 			name: "GPUs", typ: "g5.xlarge", memory: 15000,
@@ -77,7 +77,7 @@ func TestResources(t *testing.T) {
 			var storage instanceOptions
 			storage.LocalStorage.Strategy = tc.strategy
 			i := simec2.Instance{Type: byName[tc.typ], MemoryMiB: tc.memory, VolumeGiB: 20}
-			_, allocatable, err := resources(i, tc.config, storage)
+			_, allocatable, err := resources(i, kubeletOptions{Config: tc.config}, storage)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestResourcesRefused(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			machine := simec2.Instance{Type: simec2.InstanceType{VCPU: 2, ENIs: 3, IPv4PerENI: 10}, MemoryMiB: 7600, VolumeGiB: 20}
-			if _, _, err := resources(machine, tc.config, instanceOptions{}); !errors.Is(err, errUserData) {
+			if _, _, err := resources(machine, kubeletOptions{Config: tc.config}, instanceOptions{}); !errors.Is(err, errUserData) {
 				t.Errorf("got %v, want an error of user data", err)
 			}
 		})

@@ -45,6 +45,8 @@ type clusterDetails struct {
 type kubeletOptions struct {
 	Config kubeletConfig `json:"config"`
 	Flags  []string      `json:"flags"`
+
+	MaxPodsExpression string `json:"maxPodsExpression"`
 }
 
 type instanceOptions struct {

@@ -94,7 +94,7 @@ type EC2NodeClassSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9_+=,.@-]*$')",message="role must be the name of a role, not its ARN or path"
 	Role string `json:"role,omitempty"`
-	// UserData is merged with the launcher's own, which goes first where both set a thing. For
+	// UserData is merged with the launcher's own, which wins where both set a thing. For
 	// AL2023: a NodeConfig, a shell script, or a MIME document of several such; for
 	// Bottlerocket: settings as TOML.
 	//
@@ -146,7 +146,8 @@ type EC2NodeClassStatus struct {
 	// InstanceProfile is the name of the instance profile nodes run under.
 	InstanceProfile string `json:"instanceProfile,omitempty"`
 	// Conditions are SubnetsReady, SecurityGroupsReady, AMIsReady, InstanceProfileReady,
-	// CapacityReservationsReady (where the class selects any) and, for all of them, Ready.
+	// UserDataReady (where the class has any), CapacityReservationsReady (where the class
+	// selects any) and, for all of them, Ready.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -202,6 +203,7 @@ const (
 	ConditionSecurityGroupsReady  = "SecurityGroupsReady"
 	ConditionAMIsReady            = "AMIsReady"
 	ConditionInstanceProfileReady = "InstanceProfileReady"
+	ConditionUserDataReady        = "UserDataReady"
 	ConditionReservationsReady    = "CapacityReservationsReady"
 )
 

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
-	"github.com/slipway-dev/slipway/launcher/cloud"
 )
 
 // nodeConfig is what nodeadm reads on an AL2023 node.
@@ -134,11 +133,11 @@ func userParts(data *string) ([]mimePart, error) {
 	case yaml.Unmarshal([]byte(text), &kind) == nil && kind.Kind == "NodeConfig" && strings.HasPrefix(kind.APIVersion, "node.eks.aws/"):
 		return []mimePart{{header("Content-Type", nodeConfigType), text}}, nil
 	}
-	return nil, fmt.Errorf("%w: userData is neither a NodeConfig, nor a script that begins with #!, nor a MIME document", cloud.ErrInvalid)
+	return nil, fmt.Errorf("%w: neither a NodeConfig, nor a script that begins with #!, nor a MIME document", errUserData)
 }
 
 func mimeParts(text string) ([]mimePart, error) {
-	malformed := func(err error) error { return fmt.Errorf("%w: userData: %w", cloud.ErrInvalid, err) }
+	malformed := func(err error) error { return fmt.Errorf("%w: %w", errUserData, err) }
 	message, err := mail.ReadMessage(bufio.NewReader(strings.NewReader(text)))
 	if err != nil {
 		return nil, malformed(err)
@@ -154,7 +153,7 @@ func mimeParts(text string) ([]mimePart, error) {
 	document := multipart.NewReader(message.Body, attributes["boundary"])
 	for {
 		part, err := document.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && len(parts) > 0 {
 			return parts, nil
 		}
 		if err != nil {
@@ -173,7 +172,7 @@ func joinParts(parts []mimePart) (string, error) {
 	lines := []string{"MIME-Version: 1.0", `Content-Type: multipart/mixed; boundary="` + mimeBoundary + `"`, ""}
 	for _, p := range parts {
 		if strings.Contains(p.body, "--"+mimeBoundary) {
-			return "", fmt.Errorf("%w: userData must not contain --%s", cloud.ErrInvalid, mimeBoundary)
+			return "", fmt.Errorf("%w: it must not contain --%s", errUserData, mimeBoundary)
 		}
 		lines = append(lines, "--"+mimeBoundary)
 		for _, key := range sortedKeys(p.header) {

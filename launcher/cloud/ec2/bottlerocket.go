@@ -3,6 +3,7 @@ package ec2
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
-	"github.com/slipway-dev/slipway/launcher/cloud"
 )
 
 // table is one of TOML.
@@ -23,7 +23,7 @@ func bottlerocketUserData(c Cluster, spec v1alpha1.EC2NodeClassSpec, labels map[
 	document := table{}
 	if spec.UserData != nil {
 		if _, err := toml.Decode(*spec.UserData, &document); err != nil {
-			return "", fmt.Errorf("%w: userData is not TOML: %w", cloud.ErrInvalid, err)
+			return "", fmt.Errorf("%w: not TOML: %w", errUserData, err)
 		}
 	}
 	own := kubeletTable(spec.Kubelet)
@@ -51,7 +51,7 @@ func bottlerocketUserData(c Cluster, spec v1alpha1.EC2NodeClassSpec, labels map[
 	}
 	var out strings.Builder
 	if err := toml.NewEncoder(&out).Encode(document); err != nil { // sorts tables
-		return "", fmt.Errorf("%w: userData: %w", cloud.ErrInvalid, err)
+		return "", fmt.Errorf("%w: %w", errUserData, err)
 	}
 	return out.String(), nil
 }
@@ -109,7 +109,9 @@ func taintTable(taints []corev1.Taint) table {
 	t := table{}
 	for _, taint := range taints {
 		list, _ := t[taint.Key].([]string)
-		t[taint.Key] = append(list, fmt.Sprintf("%s:%s", taint.Value, taint.Effect))
+		list = append(list, fmt.Sprintf("%s:%s", taint.Value, taint.Effect))
+		slices.Sort(list)
+		t[taint.Key] = slices.Compact(list)
 	}
 	return t
 }
@@ -124,7 +126,7 @@ func overlay(base, over table, path string) error {
 		default:
 			below, ok := lower.(table)
 			if !ok {
-				return fmt.Errorf("%w: userData: %s%s must be a table", cloud.ErrInvalid, path, key)
+				return fmt.Errorf("%w: %s%s must be a table", errUserData, path, key)
 			}
 			if err := overlay(below, upper, path+key+"."); err != nil {
 				return err

@@ -27,12 +27,17 @@ func bucketOf(action string) bucket {
 	switch {
 	case action == "TerminateInstances":
 		return bucket{100, 5}
+	case action == terminatedInstances:
+		return bucket{1000, 20}
 	case strings.HasPrefix(action, "Describe"):
 		return bucket{100, 20}
 	default: // CreateFleet among them
 		return bucket{50, 5}
 	}
 }
+
+// terminatedInstances is the bucket of instances, beside that of requests, that are named to be ended.
+const terminatedInstances = "TerminateInstances, by instance"
 
 const (
 	// marginPercent of every bucket is left in it: requests that leave evenly do not arrive so.
@@ -65,10 +70,10 @@ func (b *buckets) of(action string) *rate.Limiter {
 	return l
 }
 
-// draw waits for the request's turn. The error wraps cloud.ErrThrottled where that is too far
+// draw waits for the turn of a request, or of n of what it names. The error wraps cloud.ErrThrottled where that is too far
 // away, or is the context's.
-func (b *buckets) draw(ctx context.Context, action string) error {
-	turn, wait := b.reserve(ctx, action)
+func (b *buckets) draw(ctx context.Context, action string, n int) error {
+	turn, wait := b.reserve(ctx, action, n)
 	switch {
 	case turn == nil:
 		return fmt.Errorf("%w: so many calls of %s wait that the next turn is in %s", cloud.ErrThrottled, action, wait.Round(time.Millisecond))
@@ -84,11 +89,11 @@ func (b *buckets) draw(ctx context.Context, action string) error {
 
 // reserve returns the request's turn and when it is, no turn where that is too late. Turns that
 // are given back before another is given out are not lost: hence the lock.
-func (b *buckets) reserve(ctx context.Context, action string) (*rate.Reservation, time.Duration) {
+func (b *buckets) reserve(ctx context.Context, action string, n int) (*rate.Reservation, time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
-	turn := b.of(action).ReserveN(now, 1)
+	turn := b.of(action).ReserveN(now, n)
 	wait := turn.DelayFrom(now)
 	deadline, bounded := ctx.Deadline()
 	if wait > longestQueue || bounded && now.Add(wait).After(deadline) {

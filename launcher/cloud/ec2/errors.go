@@ -94,6 +94,8 @@ const (
 	codeParameterMismatch = "IdempotentParameterMismatch"
 	codeTemplateExists    = "InvalidLaunchTemplateName.AlreadyExistsException"
 	codeTemplateMissing   = "InvalidLaunchTemplateName.NotFoundException"
+	codeProfileExists     = "EntityAlreadyExists"
+	codeProfileFull       = "LimitExceeded"
 	codeSubnetFull        = "InsufficientFreeAddressesInSubnet"
 )
 

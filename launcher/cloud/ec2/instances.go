@@ -71,13 +71,17 @@ func (p *Provider) Terminate(ctx context.Context, id string) error {
 	return nil
 }
 
-// mostTerminated is how many instances a call may end:
+// mostTerminated is how many instances a call ends. It might be 1000, but such a call would
+// take a whole bucket of instances.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html
-const mostTerminated = 1000
+const mostTerminated = 500
 
 // terminateAll ends instances. An unknown one, or one that may not be ended, has EC2 end
 // none: each is then asked for by itself.
 func (p *Provider) terminateAll(ctx context.Context, ids []string) (map[string]answer[struct{}], error) {
+	if err := p.buckets.draw(ctx, terminatedInstances, len(ids)); err != nil {
+		return nil, err
+	}
 	out, err := p.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
 	answers := make(map[string]answer[struct{}], len(ids))
 	switch {

@@ -80,7 +80,7 @@ func (c *calls) attempt(ctx context.Context, in middleware.FinalizeInput, next m
 	operation := awsmiddleware.GetOperationName(ctx)
 	limited := awsmiddleware.GetServiceID(ctx) == "EC2"
 	if limited {
-		if err := c.buckets.draw(ctx, operation); err != nil {
+		if err := c.buckets.draw(ctx, operation, 1); err != nil {
 			return out, metadata, err
 		}
 	}

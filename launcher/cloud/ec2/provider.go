@@ -1,5 +1,6 @@
 // Package ec2 owns everything that talks to AWS: it implements cloud.Provider with
-// EC2, SSM (which image is current) and Pricing. No other package uses an AWS client.
+// EC2, SSM (which image is current), Pricing, IAM (instance profiles of roles) and STS (what was
+// denied). No other package uses an AWS client.
 //
 // Every call waits for its turn in EC2's token buckets (buckets.go), is bounded in time, retried
 // by the SDK a few times, counted, and its error given one of the meanings of package cloud (errors.go).
@@ -13,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -95,7 +97,9 @@ type Provider struct {
 	ec2     *ec2.Client
 	ssm     *ssm.Client
 	pricing *pricing.Client
+	iam     *iam.Client
 	denials *decoder
+	buckets *buckets
 
 	metrics   *metrics
 	types     *cached[typeTable]
@@ -103,6 +107,7 @@ type Provider struct {
 	spot      *cached[spotPrices]
 	resolved  *keyed[resolution]
 	templates *keyed[struct{}]
+	use       lastUse // of templates and instance profiles
 
 	gets         *merged[cloud.Instance]
 	terminations *merged[struct{}]
@@ -133,8 +138,10 @@ func New(cfg Config) (*Provider, error) {
 		cfg:     cfg,
 		metrics: m,
 		denials: denials,
+		buckets: through.buckets,
 		ec2:     ec2.NewFromConfig(awsConfig),
 		ssm:     ssm.NewFromConfig(awsConfig),
+		iam:     iam.NewFromConfig(awsConfig),
 		pricing: pricing.NewFromConfig(awsConfig, func(o *pricing.Options) {
 			o.Region = pricingRegion(cfg.AWS.Region)
 		}),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,9 +29,11 @@ type resolution struct {
 	subnets []subnet // by zone, then id
 	groups  []v1alpha1.SecurityGroup
 	images  []image
+	profile string // name of the instance profile
 	// reservations are active ones, by id.
 	reservations []v1alpha1.CapacityReservation
 	selects      bool // whether the class selects reservations
+	userData     bool // whether the class has any
 	// problems are what keeps the class from being used, by condition; nothing is
 	// wrong with AWS, somebody has to act.
 	problems map[string]error
@@ -41,7 +44,8 @@ type subnet struct {
 	free int32 // addresses
 }
 
-// Resolve finds the class's subnets, security groups and images. What it finds is
+// Resolve finds the class's subnets, security groups and images, and makes the instance profile
+// of its role. What it finds is
 // returned, with a condition for each kind, also when it fails; apply the conditions
 // with meta.SetStatusCondition, they carry no time.
 func (p *Provider) Resolve(ctx context.Context, class *v1alpha1.EC2NodeClass) (v1alpha1.EC2NodeClassStatus, error) {
@@ -62,6 +66,12 @@ func (p *Provider) resolution(ctx context.Context, class *v1alpha1.EC2NodeClass,
 	}).get(ctx, maxAge)
 	if err != nil {
 		return resolution{}, fmt.Errorf("resolve class %q: %w", nameOf(class), err)
+	}
+	if r.userData = spec.UserData != nil; r.userData {
+		if _, err := userData(p.cfg.Cluster, spec, nil, nil); err != nil {
+			r.problems = maps.Clone(r.problems) // others share them
+			r.problems[v1alpha1.ConditionUserDataReady] = err
+		}
 	}
 	return r, nil
 }
@@ -84,7 +94,7 @@ func (p *Provider) usable(ctx context.Context, class *v1alpha1.EC2NodeClass, max
 
 // resolutionKey is equal for classes that resolve to the same.
 func resolutionKey(spec v1alpha1.EC2NodeClassSpec) string {
-	key, err := json.Marshal([]any{spec.AMISelectorTerms, spec.SubnetSelectorTerms, spec.SecurityGroupSelectorTerms, spec.CapacityReservationSelectorTerms})
+	key, err := json.Marshal([]any{spec.AMISelectorTerms, spec.SubnetSelectorTerms, spec.SecurityGroupSelectorTerms, spec.CapacityReservationSelectorTerms, spec.Role, spec.InstanceProfile})
 	if err != nil {
 		panic(fmt.Sprintf("selector terms do not marshal: %v", err)) // strings and maps of strings do
 	}
@@ -117,6 +127,7 @@ func (p *Provider) resolve(ctx context.Context, spec v1alpha1.EC2NodeClassSpec) 
 		{v1alpha1.ConditionSubnetsReady, func() error { r.subnets, err = p.findSubnets(ctx, spec.SubnetSelectorTerms); return err }},
 		{v1alpha1.ConditionSecurityGroupsReady, func() error { r.groups, err = p.findGroups(ctx, spec.SecurityGroupSelectorTerms); return err }},
 		{v1alpha1.ConditionAMIsReady, func() error { r.images, err = p.findImages(ctx, spec.AMISelectorTerms); return err }},
+		{v1alpha1.ConditionInstanceProfileReady, func() error { r.profile, err = p.findProfile(ctx, spec); return err }},
 		{v1alpha1.ConditionReservationsReady, func() error {
 			r.reservations, err = p.findReservations(ctx, spec.CapacityReservationSelectorTerms)
 			return err
@@ -247,11 +258,11 @@ func (r resolution) err() error {
 
 var resolveConditions = [...]string{
 	v1alpha1.ConditionSubnetsReady, v1alpha1.ConditionSecurityGroupsReady, v1alpha1.ConditionAMIsReady,
-	v1alpha1.ConditionReservationsReady,
+	v1alpha1.ConditionInstanceProfileReady, v1alpha1.ConditionUserDataReady, v1alpha1.ConditionReservationsReady,
 }
 
 func (r resolution) status() v1alpha1.EC2NodeClassStatus {
-	status := v1alpha1.EC2NodeClassStatus{SecurityGroups: r.groups, CapacityReservations: r.reservations}
+	status := v1alpha1.EC2NodeClassStatus{SecurityGroups: r.groups, InstanceProfile: r.profile, CapacityReservations: r.reservations}
 	for _, s := range r.subnets {
 		status.Subnets = append(status.Subnets, s.Subnet)
 	}
@@ -260,7 +271,7 @@ func (r resolution) status() v1alpha1.EC2NodeClassStatus {
 	}
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Resolved"}
 	for _, name := range resolveConditions {
-		if name == v1alpha1.ConditionReservationsReady && !r.selects {
+		if name == v1alpha1.ConditionReservationsReady && !r.selects || name == v1alpha1.ConditionUserDataReady && !r.userData {
 			continue
 		}
 		c := metav1.Condition{Type: name, Status: metav1.ConditionTrue, Reason: "Resolved"}
@@ -277,8 +288,11 @@ func (r resolution) status() v1alpha1.EC2NodeClassStatus {
 }
 
 func reasonOf(err error) string {
-	if errors.Is(err, cloud.ErrDenied) {
+	switch {
+	case errors.Is(err, cloud.ErrDenied):
 		return "PermissionDenied"
+	case errors.Is(err, errUserData):
+		return "Invalid"
 	}
 	return "NotFound"
 }

@@ -32,12 +32,9 @@ func (p *Provider) templateFor(
 ) template {
 	data := types.RequestLaunchTemplateData{
 		UserData:            aws.String(base64.StdEncoding.EncodeToString([]byte(userData))),
-		IamInstanceProfile:  &types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String(p.cfg.InstanceProfile)},
+		IamInstanceProfile:  &types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String(r.profile)},
 		MetadataOptions:     metadataOptions(spec.MetadataOptions),
 		BlockDeviceMappings: blockDevices(spec.BlockDeviceMappings),
-	}
-	if spec.InstanceProfile != "" {
-		data.IamInstanceProfile.Name = aws.String(spec.InstanceProfile)
 	}
 	var groups []string
 	for _, g := range r.groups {
@@ -69,6 +66,7 @@ func (p *Provider) ensureTemplate(ctx context.Context, t template) (string, erro
 	if err != nil {
 		return "", err
 	}
+	p.use.note(name, p.cfg.Clock.Now())
 	_, err = p.templates.at(name, func() *cached[struct{}] {
 		return newCached("launch template", p.cfg.Clock, p.metrics, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, p.createTemplate(ctx, name, t)

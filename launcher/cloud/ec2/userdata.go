@@ -18,6 +18,9 @@ import (
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 const maxUserData = 16 << 10
 
+// errUserData is wrapped by complaints about a class's own user data.
+var errUserData = fmt.Errorf("%w: userData", cloud.ErrInvalid)
+
 // userData returns what an instance of the claim boots with. It depends on the cluster, the
 // class, the labels and the taints only, so that claims of one pool share it.
 func userData(c Cluster, spec v1alpha1.EC2NodeClassSpec, labels map[string]string, taints []corev1.Taint) (string, error) {

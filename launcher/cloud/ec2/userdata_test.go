@@ -174,3 +174,88 @@ func TestUserDataTooLong(t *testing.T) {
 		t.Errorf("err = %v, want invalid", err)
 	}
 }
+
+const userMIME = `MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="//"
+
+--//
+Content-Type: text/x-shellscript; charset="us-ascii"
+
+#!/bin/sh
+echo first
+--//
+Content-Type: application/node.eks.aws
+
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec: {containerd: {config: ""}}
+--//--
+`
+
+func TestUserDataMergedGolden(t *testing.T) {
+	taints := []corev1.Taint{{Key: "a", Value: "1", Effect: "NoSchedule"}, {Key: "a", Effect: "NoExecute"}}
+	for _, tt := range []struct {
+		golden string
+		spec   v1alpha1.EC2NodeClassSpec
+	}{
+		{"merged-mime.golden", v1alpha1.EC2NodeClassSpec{UserData: new(userMIME)}},
+		{"merged-script.golden", v1alpha1.EC2NodeClassSpec{UserData: new("#!/bin/sh\necho hello\n")}},
+		{"merged-nodeconfig.golden", v1alpha1.EC2NodeClassSpec{
+			UserData: new("apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: {kubelet: {config: {maxPods: 7}}}\n"),
+		}},
+		{"disks-and-prefixes.golden", v1alpha1.EC2NodeClassSpec{InstanceStorePolicy: "RAID0", IPPrefixCount: new(int32(2))}},
+		{"bottlerocket.golden", v1alpha1.EC2NodeClassSpec{AMIFamily: "Bottlerocket", InstanceStorePolicy: "RAID0", Kubelet: everyKubeletSetting()}},
+		{"bottlerocket-merged.golden", v1alpha1.EC2NodeClassSpec{AMIFamily: "Bottlerocket", UserData: new(`
+[settings.host-containers.admin]
+enabled = true
+[settings.kubernetes]
+cluster-name = "somebody-else"
+allowed-unsafe-sysctls = ["net.core.somaxconn"]
+[settings.kubernetes.node-labels]
+theirs = "kept"
+team = "not kept"
+`)}},
+		{"custom.golden", v1alpha1.EC2NodeClassSpec{AMIFamily: "Custom", UserData: new("anything\n")}},
+	} {
+		t.Run(tt.golden, func(t *testing.T) {
+			got, err := userData(testCluster, tt.spec, map[string]string{"team": "blue"}, taints)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := "testdata/" + tt.golden
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("user data (-want +got), run with -update to accept:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUserDataRefused(t *testing.T) {
+	for _, tt := range []struct{ name, family, data, says string }{
+		{"plain text", "AL2023", "hello", "neither a NodeConfig"},
+		{"another kind", "AL2023", "apiVersion: v1\nkind: Pod\n", "neither a NodeConfig"},
+		{"one part", "AL2023", "MIME-Version: 1.0\nContent-Type: text/plain\n\nhello", "not multipart/mixed"},
+		{"no parts", "AL2023", "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n", "EOF"},
+		{"no boundary", "AL2023", "MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n--x\n", "boundary"},
+		{"our boundary", "AL2023", "#!/bin/sh\n--slipway\n", "must not contain"},
+		{"not TOML", "Bottlerocket", "#!/bin/sh\nexit\n", "not TOML"},
+		{"not a table", "Bottlerocket", "[settings]\nkubernetes = 1\n", "settings.kubernetes must be a table"},
+		{"another family", "Windows2022", "x", "amiFamily Windows2022 is not supported"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := userData(testCluster, v1alpha1.EC2NodeClassSpec{AMIFamily: tt.family, UserData: new(tt.data)}, nil, nil)
+			if !errors.Is(err, cloud.ErrInvalid) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("err = %v, want an invalid one that says %s", err, tt.says)
+			}
+		})
+	}
+}

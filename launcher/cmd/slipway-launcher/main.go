@@ -127,6 +127,7 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 		func() error {
 			return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { catalog.Run(ctx); return nil }))
 		},
+		func() error { return mgr.Add(manager.RunnableFunc(provider.Run)) },
 		func() error { return mgr.Add(manager.RunnableFunc(allocator.Run)) },
 		func() error { return mgr.Add(server) },
 		func() error {
