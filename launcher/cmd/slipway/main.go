@@ -71,7 +71,7 @@ func command() *cobra.Command {
 		return fmt.Errorf("%w: %w; see %s --help", input.ErrWrong, err, cmd.CommandPath())
 	})
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(planCommand(), &cobra.Command{
+	cmd.AddCommand(planCommand(), convertCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version.", Args: noArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "slipway", version) },
 	})

@@ -28,8 +28,8 @@ import (
 	"github.com/slipway-dev/slipway/manifests/crd"
 )
 
-// definition is what the API server makes of a CustomResourceDefinition.
-type definition struct {
+// Definition is what the API server makes of a CustomResourceDefinition.
+type Definition struct {
 	structural *structuralschema.Structural
 	validator  crvalidation.SchemaValidator
 	rules      *schemacel.Validator
@@ -62,7 +62,7 @@ func (r *reader) decodeCustom(o *object, gvk schema.GroupVersionKind) (runtime.O
 	if err := o.checkName(fields); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(def.unknown(o, fields), o.invalid(def.validate(fields))); err != nil {
+	if err := errors.Join(def.unknown(o, fields), o.invalid(def.Validate(fields))); err != nil {
 		return nil, err
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(fields, into, true); err != nil {
@@ -85,17 +85,22 @@ func (o *object) checkName(fields map[string]any) error {
 }
 
 // unknown prunes the fields that the schema does not have and returns an error for each.
-func (d *definition) unknown(o *object, fields map[string]any) error {
+func (d *Definition) unknown(o *object, fields map[string]any) error {
 	var errs []*input.Error
-	for _, path := range pruning.PruneWithOptions(fields, d.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
+	for _, path := range d.Prune(fields) {
 		errs = append(errs, o.errorAt(path, fmt.Sprintf("unknown field %q", path)))
 	}
 	return join(errs)
 }
 
-// validate sets the defaults and does what the API server does on creation. The CEL rules are
+// Prune removes the fields that the schema does not have, and returns their paths.
+func (d *Definition) Prune(fields map[string]any) []string {
+	return pruning.PruneWithOptions(fields, d.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
+}
+
+// Validate sets the defaults and does what the API server does on creation. The CEL rules are
 // left out where the schema is not met: they would fail for no reason of their own.
-func (d *definition) validate(fields map[string]any) field.ErrorList {
+func (d *Definition) Validate(fields map[string]any) field.ErrorList {
 	defaulting.PruneNonNullableNullsWithoutDefaults(fields, d.structural)
 	defaulting.Default(fields, d.structural)
 	errs := crvalidation.ValidateCustomResource(nil, fields, d.validator)
@@ -108,19 +113,28 @@ func (d *definition) validate(fields map[string]any) field.ErrorList {
 }
 
 // definition compiles a CustomResourceDefinition, once a Read.
-func (r *reader) definition(plural string) (*definition, error) {
+func (r *reader) definition(plural string) (*Definition, error) {
 	if d := r.definitions[plural]; d != nil {
 		return d, nil
 	}
-	d, err := compile(plural)
+	d, err := Compile(plural)
 	if err != nil {
-		return nil, fmt.Errorf("definition of %s: %w", plural, err)
+		return nil, err
 	}
 	r.definitions[plural] = d
 	return d, nil
 }
 
-func compile(plural string) (*definition, error) {
+// Compile reads the CustomResourceDefinition of a resource such as "nodepools".
+func Compile(plural string) (*Definition, error) {
+	d, err := compile(plural)
+	if err != nil {
+		return nil, fmt.Errorf("definition of %s: %w", plural, err)
+	}
+	return d, nil
+}
+
+func compile(plural string) (*Definition, error) {
 	raw, err := crd.Definition(plural)
 	if err != nil {
 		return nil, err
@@ -147,5 +161,5 @@ func compile(plural string) (*definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &definition{structural, validator, schemacel.NewValidator(structural, true, celconfig.PerCallLimit)}, nil
+	return &Definition{structural, validator, schemacel.NewValidator(structural, true, celconfig.PerCallLimit)}, nil
 }

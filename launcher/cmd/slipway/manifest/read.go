@@ -33,36 +33,46 @@ func Read(paths []string, stdin io.Reader) (*Result, error) {
 	r := &reader{
 		result:      &Result{Objects: &workload.Objects{}, Ignored: map[string]int{}},
 		seen:        map[string]*object{},
-		definitions: map[string]*definition{},
+		definitions: map[string]*Definition{},
 		decoder:     newDecoder(),
 	}
-	for _, path := range paths {
-		if err := r.path(path, stdin); err != nil {
-			return nil, err
-		}
-	}
-	if len(r.errs) > maxErrors {
-		more := len(r.errs) - maxErrors
-		r.errs = append(r.errs[:maxErrors], fmt.Errorf("%w: and %d more errors", input.ErrWrong, more))
-	}
-	return r.result, errors.Join(r.errs...)
+	return r.result, walk(paths, stdin, r.object)
 }
 
 type reader struct {
 	result      *Result
-	errs        []error
 	seen        map[string]*object // by kind and name
-	definitions map[string]*definition
+	definitions map[string]*Definition
 	decoder     runtime.Decoder
 }
 
-func (r *reader) path(path string, stdin io.Reader) error {
+// walker goes through files and has each object taken.
+type walker struct {
+	take func(*object) error
+	errs []error
+}
+
+func walk(paths []string, stdin io.Reader, take func(*object) error) error {
+	w := &walker{take: take}
+	for _, path := range paths {
+		if err := w.path(path, stdin); err != nil {
+			return err
+		}
+	}
+	if len(w.errs) > maxErrors {
+		more := len(w.errs) - maxErrors
+		w.errs = append(w.errs[:maxErrors], fmt.Errorf("%w: and %d more errors", input.ErrWrong, more))
+	}
+	return errors.Join(w.errs...)
+}
+
+func (w *walker) path(path string, stdin io.Reader) error {
 	if path == "-" {
 		raw, err := io.ReadAll(stdin)
 		if err != nil {
 			return fmt.Errorf("%w: standard input: %w", input.ErrWrong, err)
 		}
-		r.file("stdin", raw)
+		w.file("stdin", raw)
 		return nil
 	}
 	files, err := list(path)
@@ -74,7 +84,7 @@ func (r *reader) path(path string, stdin io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%w: -f %s: %w", input.ErrWrong, name, reason(err))
 		}
-		r.file(name, raw)
+		w.file(name, raw)
 	}
 	return nil
 }
@@ -106,19 +116,26 @@ func list(path string) ([]string, error) {
 	return files, err
 }
 
-func (r *reader) file(name string, raw []byte) {
+func (w *walker) file(name string, raw []byte) {
 	for _, d := range split(name, raw) {
 		objects, err := d.objects()
 		if err != nil {
-			r.errs = append(r.errs, err)
+			w.errs = append(w.errs, err)
 			continue
 		}
 		for _, o := range objects {
-			if err := r.object(o); err != nil {
-				r.errs = append(r.errs, err)
+			if err := w.object(o); err != nil {
+				w.errs = append(w.errs, err)
 			}
 		}
 	}
+}
+
+func (w *walker) object(o *object) error {
+	if o.kind == "" || o.apiVersion == "" {
+		return o.errorAt("", "it needs apiVersion and kind")
+	}
+	return w.take(o)
 }
 
 func (o *object) ignoredAs() string {
@@ -132,9 +149,6 @@ func (o *object) ignoredAs() string {
 
 // object decodes one object and keeps it.
 func (r *reader) object(o *object) error {
-	if o.kind == "" || o.apiVersion == "" {
-		return o.errorAt("", "it needs apiVersion and kind")
-	}
 	decoded, err := r.decode(o)
 	if err != nil {
 		return err
