@@ -98,6 +98,7 @@ func (g *collector) collect(ctx context.Context) error {
 	return errors.Join(
 		g.collectInstances(ctx, instances, claims.Items),
 		g.collectClaims(ctx, instances, claims.Items),
+		g.collectReservations(ctx, instances, claims.Items),
 		g.collectNodes(ctx, instances, claims.Items),
 	)
 }

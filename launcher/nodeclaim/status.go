@@ -46,9 +46,10 @@ const (
 	reasonTerminating  = "Terminating"
 	reasonTerminated   = "Terminated"
 
-	reasonInstanceGone = "InstanceGone"
-	reasonNodeDeleted  = "NodeDeleted"
-	reasonDeleted      = "Deleted"
+	reasonInstanceGone     = "InstanceGone"
+	reasonReservationEnded = "ReservationEnded"
+	reasonNodeDeleted      = "NodeDeleted"
+	reasonDeleted          = "Deleted"
 
 	// reasonDisrupting on Empty, Drifted, Expired or Consolidatable says that the
 	// slow loop deleted the claim for it.

@@ -33,9 +33,6 @@ var authorizedAs = map[string]string{"sqs:DeleteMessageBatch": "sqs:DeleteMessag
 
 // ahead are actions that the policy allows for what the launcher is about to learn.
 var ahead = map[string]bool{
-	"ec2:DeleteLaunchTemplate": true, "ec2:DescribeLaunchTemplates": true,
-	"iam:AddRoleToInstanceProfile": true, "iam:CreateInstanceProfile": true, "iam:DeleteInstanceProfile": true,
-	"iam:GetInstanceProfile": true, "iam:ListInstanceProfiles": true, "iam:RemoveRoleFromInstanceProfile": true, "iam:TagInstanceProfile": true,
 	"sqs:DeleteMessage": true, "sqs:GetQueueUrl": true, "sqs:ReceiveMessage": true,
 }
 

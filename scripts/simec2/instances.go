@@ -82,7 +82,7 @@ func (r *region) instanceXML(m *machine, now time.Time) instanceXML {
 	if m.targetID != "" {
 		out.Targets = &targetXML{m.targetID}
 	}
-	if r.capacityReservation(m.CapacityReservationID) != nil {
+	if c := r.capacityReservation(m.CapacityReservationID); c != nil && c.active(now) {
 		out.InReservation = m.CapacityReservationID
 	}
 	if m.profileARN != "" {

@@ -181,7 +181,12 @@ func instanceOf(i types.Instance) cloud.Instance {
 	if s := i.CapacityReservationSpecification; s != nil && s.CapacityReservationTarget != nil {
 		reservation = aws.ToString(s.CapacityReservationTarget.CapacityReservationId)
 	}
-	if reservation != "" { // others may be in an open reservation by chance
+	// One that targets none may be in an open reservation by chance, and one whose reservation
+	// has ended runs on outside of it.
+	if reservation != aws.ToString(i.CapacityReservationId) {
+		reservation = ""
+	}
+	if reservation != "" {
 		capacityType = v1alpha1.CapacityTypeReserved
 	}
 	return cloud.Instance{

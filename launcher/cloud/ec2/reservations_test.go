@@ -160,3 +160,41 @@ func TestReservationIsGone(t *testing.T) {
 		t.Errorf("%d calls for nothing", n)
 	}
 }
+
+// TestReservationEnds: its instance runs on, and is on-demand capacity from then on; what is
+// left of a reservation is known as soon as it is asked for.
+func TestReservationEnds(t *testing.T) {
+	s := startEC2(t, simec2.Config{Unthrottled: true, ReadLag: new(time.Duration(0)), Reservations: []simec2.CapacityReservation{m5Reservation("cr-1", 2)}})
+	p, class := newProvider(t, s), reserving(v1alpha1.CapacityReservationSelectorTerm{ID: "cr-1"})
+	left := func() (available int, known bool) {
+		t.Helper()
+		types, err := p.Types(t.Context(), class)
+		must(t, err)
+		for _, typ := range types {
+			for _, o := range typ.Offerings {
+				if o.Reservation != nil {
+					available, known = o.Reservation.Available, true
+				}
+			}
+		}
+		return available, known
+	}
+	if n, known := left(); n != 2 || !known {
+		t.Errorf("%d left at first", n)
+	}
+	in, err := p.Launch(t.Context(), newClaim(reserved("cr-1")), class)
+	must(t, err)
+	if n, known := left(); n != 1 || !known {
+		t.Errorf("%d left after a launch", n)
+	}
+	ended := m5Reservation("cr-1", 2)
+	ended.EndDate = time.Now().Add(-time.Second)
+	must(t, s.SetReservations(ended))
+	now, err := p.Get(t.Context(), in.ID)
+	if err != nil || now.CapacityType != v1alpha1.CapacityTypeOnDemand || now.ReservationID != "" {
+		t.Errorf("after the end: %+v, %v", now, err)
+	}
+	if n, known := left(); known {
+		t.Errorf("%d left after the end", n)
+	}
+}

@@ -34,7 +34,11 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 	if err != nil {
 		return nil, fmt.Errorf("class %q: %w", nameOf(class), err)
 	}
-	r, err := p.usable(ctx, class, resolveMaxAge)
+	maxAge := resolveMaxAge
+	if len(spec.CapacityReservationSelectorTerms) > 0 {
+		maxAge = 0 // what is left of a reservation is to be no older than the list
+	}
+	r, err := p.usable(ctx, class, maxAge)
 	if err != nil {
 		return nil, err
 	}
