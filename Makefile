@@ -79,8 +79,8 @@ down: build ## stop the dev cluster
 	bin/slipway-dev down
 
 .PHONY: test
-test: ## run every test, under the race detector but for pack, which starts no goroutine
-	$(ASSETS) go test -race -timeout 20m ./scripts/e2e $$(go list ./... | grep -v -e /launcher/pack$$ -e /scripts/e2e$$) # the longest first
+test: $(CHART) ## run every test, under the race detector but for pack, which starts no goroutine
+	$(ASSETS) HELM=$(CURDIR)/$(TOOLS)/helm CHART=$(CURDIR)/$(CHART) go test -race -timeout 20m ./scripts/e2e $$(go list ./... | grep -v -e /launcher/pack$$ -e /scripts/e2e$$) # the longest first
 	go test -timeout 20m ./launcher/pack
 	GOWORK=off go test -C scripts/tools/image .
 

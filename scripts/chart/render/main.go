@@ -53,7 +53,7 @@ var configurations = map[string]string{"slipway-scheduler": "scheduler.yaml", "s
 // split returns the files' contents by name.
 func split(rendered []byte) (map[string]string, error) {
 	files := map[string]string{}
-	for _, doc := range bytes.Split(append([]byte("\n"), rendered...), []byte("\n---\n")) {
+	for doc := range bytes.SplitSeq(append([]byte("\n"), rendered...), []byte("\n---\n")) {
 		var object corev1.ConfigMap // or whatever else has a kind and a name
 		if err := yaml.Unmarshal(doc, &object); err != nil {
 			return nil, err

@@ -27,7 +27,7 @@ type schema = map[string]any
 const refPrefix = "#/definitions/"
 
 func run(document, dir string) error {
-	raw, err := os.ReadFile(document) //nolint:gosec // what the user names
+	raw, err := os.ReadFile(document)
 	if err != nil {
 		return err
 	}
