@@ -63,7 +63,9 @@ var deniedCodes = []string{
 }
 
 // notFoundCodes, and what ends like the ones of kind does.
-var notFoundCodes = []string{"InvalidAMIID.Unavailable", "NoSuchEntity", "ParameterNotFound"}
+var notFoundCodes = []string{
+	"AWS.SimpleQueueService.NonExistentQueue", "InvalidAMIID.Unavailable", "NoSuchEntity", "ParameterNotFound", "QueueDoesNotExist",
+}
 
 // kind returns which of package cloud's errors a code stands for; nil when a caller
 // can but try again later.

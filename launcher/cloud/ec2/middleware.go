@@ -25,8 +25,11 @@ const (
 
 // timeout returns how long EC2 may take to answer.
 func timeout(operation string) time.Duration {
-	if operation == "CreateFleet" {
+	switch operation {
+	case "CreateFleet":
 		return launchTimeout
+	case "ReceiveMessage":
+		return pollTime + callTimeout
 	}
 	return callTimeout
 }

@@ -1,6 +1,6 @@
 // Package ec2 owns everything that talks to AWS: it implements cloud.Provider with
 // EC2, SSM (which image is current), Pricing, IAM (instance profiles of roles) and STS (what was
-// denied). No other package uses an AWS client.
+// denied), and reads notices about instances from SQS. No other package uses an AWS client.
 //
 // Every call waits for its turn in EC2's token buckets (buckets.go), is bounded in time, retried
 // by the SDK a few times, counted, and its error given one of the meanings of package cloud (errors.go).
@@ -94,6 +94,7 @@ func (c *Config) validate() error {
 // Provider buys and returns EC2 instances. It keeps caches only.
 type Provider struct {
 	cfg     Config
+	aws     aws.Config // with what every client is to have
 	ec2     *ec2.Client
 	ssm     *ssm.Client
 	pricing *pricing.Client
@@ -136,6 +137,7 @@ func New(cfg Config) (*Provider, error) {
 	awsConfig := through.instrument(cfg.AWS)
 	p := &Provider{
 		cfg:     cfg,
+		aws:     awsConfig,
 		metrics: m,
 		denials: denials,
 		buckets: through.buckets,
