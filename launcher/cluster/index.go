@@ -22,6 +22,7 @@ const (
 	fieldVolumeNode      = "spec.nodeName"
 	fieldNodeProviderID  = "spec.providerID"
 	fieldClaimProviderID = "status.providerID"
+	fieldClaimInstance   = "status.instanceID"
 	// FieldClaimFleet is one of the API server's, too.
 	FieldClaimFleet = "spec.fleet.id"
 )
@@ -40,6 +41,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		{&storagev1.VolumeAttachment{}, fieldVolumeNode, func(o client.Object) string { return o.(*storagev1.VolumeAttachment).Spec.NodeName }},
 		{&corev1.Node{}, fieldNodeProviderID, func(o client.Object) string { return o.(*corev1.Node).Spec.ProviderID }},
 		{&v1alpha1.NodeClaim{}, FieldClaimFleet, fleetOf},
+		{&v1alpha1.NodeClaim{}, fieldClaimInstance, func(o client.Object) string { return o.(*v1alpha1.NodeClaim).Status.InstanceID }},
 		{&v1alpha1.NodeClaim{}, fieldClaimProviderID, func(o client.Object) string { return o.(*v1alpha1.NodeClaim).Status.ProviderID }},
 	} {
 		extract := func(o client.Object) []string {
@@ -105,6 +107,18 @@ func ClaimByProviderID(ctx context.Context, c client.Reader, providerID string) 
 	var claims v1alpha1.NodeClaimList
 	if err := c.List(ctx, &claims, client.MatchingFields{fieldClaimProviderID: providerID}); err != nil {
 		return nil, fmt.Errorf("list claims of instance %s: %w", providerID, err)
+	}
+	if len(claims.Items) == 0 {
+		return nil, nil
+	}
+	return &claims.Items[0], nil
+}
+
+// ClaimByInstance finds the NodeClaim of an instance by its id; nil when there is none.
+func ClaimByInstance(ctx context.Context, c client.Reader, id string) (*v1alpha1.NodeClaim, error) {
+	var claims v1alpha1.NodeClaimList
+	if err := c.List(ctx, &claims, client.MatchingFields{fieldClaimInstance: id}); err != nil {
+		return nil, fmt.Errorf("list claims of instance %s: %w", id, err)
 	}
 	if len(claims.Items) == 0 {
 		return nil, nil

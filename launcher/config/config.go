@@ -51,6 +51,9 @@ type AWS struct {
 	Region string `json:"region,omitempty"` // default: from the environment
 	// InstanceProfile of nodes whose class names none; default slipway-node-CLUSTER.
 	InstanceProfile string `json:"instanceProfile,omitempty"`
+	// InterruptionQueue is the name of the SQS queue that EventBridge sends notices about
+	// instances to; without it nodes are not replaced before AWS takes them back.
+	InterruptionQueue string `json:"interruptionQueue,omitempty"`
 }
 
 // GRPC is the listener for schedulers: mutual TLS, no other.

@@ -41,6 +41,8 @@ type Config struct {
 	Recorder events.EventRecorder
 	// Clock tells the time and makes the garbage collector's ticks.
 	Clock clock.WithTicker
+	// Notices says what the cloud will do to instances; nil where nobody says.
+	Notices Notices
 	// Metrics is where the package registers its metrics.
 	Metrics prometheus.Registerer
 

@@ -17,6 +17,9 @@
 //	Launched is True                    registration and initialization
 //	Launched is True, being deleted     termination
 //
+// interruption stands beside these: it writes down what the cloud says it will do to an
+// instance, and deletes the claim once its pods have room elsewhere, or no time is left.
+//
 // Claims of a fleet are launched together: whichever of them is reconciled first buys for all
 // (fleet.go).
 //

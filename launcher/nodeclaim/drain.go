@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -54,12 +53,12 @@ func (t *terminator) drain(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 		return 0, err
 	}
 	now := t.clock.Now()
-	if !deadline.IsZero() && !now.Before(deadline) {
+	blocked := t.evictAll(ctx, claim, left, deadline)
+	if !deadline.IsZero() && !now.Before(deadline) { // what is left is told to go, so that others may come for it
 		log.FromContext(ctx).Info("grace period over, terminating with pods on the node", "node", node.Name,
 			"pods", len(left.pods), "volumes", len(left.volumes))
 		return 0, nil
 	}
-	blocked := t.evictAll(ctx, claim, left, deadline)
 	t.complain(claim, node, left, blocked)
 	wait := t.drains.of(claim).next(now, drainCheck)
 	if !deadline.IsZero() {
@@ -171,20 +170,23 @@ func (t *terminator) instanceLost(ctx context.Context, claim *v1alpha1.NodeClaim
 }
 
 // deadline is when the drain ends whatever is left, by the pool's
-// terminationGracePeriod; zero when there is none.
+// terminationGracePeriod, or because the cloud ends the instance; zero when there is none.
 func (t *terminator) deadline(ctx context.Context, claim *v1alpha1.NodeClaim) (time.Time, error) {
+	var end time.Time
+	if claim.Status.EndsAt != nil {
+		end = claim.Status.EndsAt.Time
+	}
 	var pool v1alpha1.NodePool
 	err := t.client.Get(ctx, client.ObjectKey{Name: claim.Spec.NodePool}, &pool)
-	switch grace := pool.Spec.Template.Spec.TerminationGracePeriod; {
-	case apierrors.IsNotFound(err):
-		return time.Time{}, nil
-	case err != nil:
+	if client.IgnoreNotFound(err) != nil {
 		return time.Time{}, fmt.Errorf("nodeclaim %s: get pool %s: %w", claim.Name, claim.Spec.NodePool, err)
-	case grace == nil:
-		return time.Time{}, nil
-	default:
-		return claim.DeletionTimestamp.Add(grace.Duration), nil
 	}
+	if grace := pool.Spec.Template.Spec.TerminationGracePeriod; grace != nil {
+		if by := claim.DeletionTimestamp.Add(grace.Duration); end.IsZero() || by.Before(end) {
+			end = by
+		}
+	}
+	return end, nil
 }
 
 func podName(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }

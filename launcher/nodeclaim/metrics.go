@@ -25,6 +25,10 @@ type metrics struct {
 	initialized prometheus.Histogram
 	terminated  *prometheus.CounterVec
 	collected   *prometheus.CounterVec
+
+	notices      *prometheus.CounterVec
+	noticeErrors prometheus.Counter
+	noticeAge    prometheus.Histogram
 }
 
 // newMetrics makes and registers the instruments. The gauge of claims by phase is
@@ -49,12 +53,25 @@ func newMetrics(r prometheus.Registerer, claims client.Reader) (*metrics, error)
 			Name: "slipway_garbage_collected_total",
 			Help: "Instances without a NodeClaim, NodeClaims without their instance and Nodes without either that were removed.",
 		}, []string{"kind"}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slipway_interruption_messages_total",
+			Help: "Messages of the cloud's queue by kind (none where it is no notice) and outcome: heeded, ignored (not of our instances), malformed, foreign, failed (comes again).",
+		}, []string{"kind", "outcome"}),
+		noticeErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slipway_interruption_queue_errors_total",
+			Help: "Failures to read the cloud's queue or to delete from it.",
+		}),
+		noticeAge: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "slipway_interruption_notice_age_seconds",
+			Help:    "Time from a notice of the cloud until its nodes were tainted and their replacement was asked for.",
+			Buckets: prometheus.ExponentialBuckets(0.05, 2, 13), // to 3.4 min
+		}),
 	}
 	for _, kind := range []string{kindInstance, kindClaim, kindNode} {
 		m.collected.WithLabelValues(kind)
 	}
 	for _, c := range []prometheus.Collector{
-		m.launched, m.registered, m.initialized, m.terminated, m.collected, phaseCollector{claims},
+		m.launched, m.registered, m.initialized, m.terminated, m.collected, m.notices, m.noticeErrors, m.noticeAge, phaseCollector{claims},
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of nodeclaims: %w", err)

@@ -50,6 +50,9 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 	if err := setupNodeDeletion(mgr, &nodeDeleter{s}); err != nil {
 		return fmt.Errorf("set up node deletion: %w", err)
 	}
+	if err := setupInterruption(mgr, cfg, newInterrupter(s, cfg), m); err != nil {
+		return fmt.Errorf("set up interruption: %w", err)
+	}
 	if err := mgr.Add(newCollector(s, cfg, m, mgr.GetLogger())); err != nil {
 		return fmt.Errorf("set up garbage collection: %w", err)
 	}
@@ -87,6 +90,22 @@ func setupTermination(mgr manager.Manager, cfg Config, t *terminator) error {
 		Watches(&storagev1.VolumeAttachment{}, handler.EnqueueRequestsFromMapFunc(t.endingClaimOfVolume), builder.WithPredicates(removal())).
 		WithOptions(options(mgr, "nodeclaim.termination", cfg.TerminationConcurrency)).
 		Complete(t)
+}
+
+func setupInterruption(mgr manager.Manager, cfg Config, i *interrupter, m *metrics) error {
+	if cfg.Notices != nil {
+		reader := &noticeReader{notices: cfg.Notices, heed: i.heed, clock: cfg.Clock, metrics: m, log: mgr.GetLogger().WithName("nodeclaim.notices")}
+		if err := mgr.Add(manager.RunnableFunc(reader.Start)); err != nil {
+			return err
+		}
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("nodeclaim.interruption").
+		For(&v1alpha1.NodeClaim{}, builder.WithPredicates(isState(func(c *v1alpha1.NodeClaim) bool {
+			return c.DeletionTimestamp == nil && isTrue(c, v1alpha1.ConditionInterrupted)
+		}))).
+		WithOptions(options(mgr, "nodeclaim.interruption", 5)).
+		Complete(i)
 }
 
 func setupNodeDeletion(mgr manager.Manager, d *nodeDeleter) error {

@@ -201,6 +201,9 @@ func endReason(claim *v1alpha1.NodeClaim) string {
 	if hasReason(claim, v1alpha1.ConditionInstanceTerminated, reasonInstanceGone) {
 		return reasonInstanceGone
 	}
+	if c := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionInterrupted); c != nil {
+		return c.Reason
+	}
 	for _, method := range []struct {
 		condition string
 		reason    v1alpha1.DisruptionReason

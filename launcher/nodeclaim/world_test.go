@@ -63,6 +63,8 @@ type world struct {
 	end     *terminator
 	nodeDel *nodeDeleter
 	collect *collector
+
+	interrupt *interrupter
 }
 
 // hooks make single calls to the API server fail.
@@ -123,6 +125,7 @@ func newWorld(t *testing.T, objs ...client.Object) *world {
 	}
 	s := store{client: w.client, direct: w.client, clock: clk}
 	w.launch, w.join, w.end, w.nodeDel = newLauncher(s, cfg, m), newJoiner(s, cfg, m), newTerminator(s, cfg, m), &nodeDeleter{s}
+	w.interrupt = newInterrupter(s, cfg)
 	w.collect = newCollector(s, cfg, m, log.Log)
 	return w
 }

@@ -75,6 +75,7 @@ func (s *Stack) writeLauncherConfig(file string, ports []string) error {
 		return fmt.Errorf("shipped launcher configuration: %w", err)
 	}
 	cfg.Cluster.Name, cfg.Cluster.Endpoint = s.clusterName(), ""
+	cfg.AWS.InterruptionQueue = s.clusterName() // as the simulated EC2 names it
 	cfg.GRPC = launcherconfig.GRPC{Address: ports[0], CertFile: s.Certs.Server.Cert, KeyFile: s.Certs.Server.Key, ClientCAFile: s.Certs.CAFile}
 	cfg.SchedulerConfigFile = s.schedulerConfig()
 	cfg.MetricsAddress, cfg.HealthAddress = ports[1], ports[2]

@@ -85,6 +85,12 @@ type NodeClaimSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=50
 	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
+	// Replaces names NodeClaims whose nodes the cloud takes back: the node is bought for the
+	// pods that will follow theirs.
+	//
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=253
+	Replaces []string `json:"replaces,omitempty"`
 	// Fleet is what the claim is bought with; without it the claim is bought alone.
 	Fleet *Fleet `json:"fleet,omitempty"`
 }
@@ -163,6 +169,8 @@ type NodeClaimStatus struct {
 	//
 	// +kubebuilder:validation:MaxItems=512
 	Released []types.UID `json:"released,omitempty"`
+	// EndsAt is when the cloud ends the instance, if it has said so.
+	EndsAt *metav1.Time `json:"endsAt,omitempty"`
 	// Conditions say how far the claim has come: Launched, Registered, Initialized, and how it ends.
 	//
 	// +listType=map
@@ -172,13 +180,17 @@ type NodeClaimStatus struct {
 
 // Condition types of a NodeClaim: Launched → Registered → Initialized, then how it ends.
 const (
-	ConditionLaunched           = "Launched"
-	ConditionRegistered         = "Registered"
-	ConditionInitialized        = "Initialized"
-	ConditionEmpty              = "Empty"
-	ConditionDrifted            = "Drifted"
-	ConditionExpired            = "Expired"
-	ConditionConsolidatable     = "Consolidatable"
+	ConditionLaunched       = "Launched"
+	ConditionRegistered     = "Registered"
+	ConditionInitialized    = "Initialized"
+	ConditionEmpty          = "Empty"
+	ConditionDrifted        = "Drifted"
+	ConditionExpired        = "Expired"
+	ConditionConsolidatable = "Consolidatable"
+	// ConditionInterrupted: the cloud takes the instance back. ConditionReplaced: there is
+	// room for the pods that will follow those of an interrupted node.
+	ConditionInterrupted        = "Interrupted"
+	ConditionReplaced           = "Replaced"
 	ConditionDraining           = "Draining"
 	ConditionInstanceTerminated = "InstanceTerminated"
 )

@@ -642,6 +642,11 @@ func (in *NodeClaimSpec) DeepCopyInto(out *NodeClaimSpec) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Replaces != nil {
+		in, out := &in.Replaces, &out.Replaces
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Fleet != nil {
 		in, out := &in.Fleet, &out.Fleet
 		*out = new(Fleet)
@@ -688,6 +693,10 @@ func (in *NodeClaimStatus) DeepCopyInto(out *NodeClaimStatus) {
 		in, out := &in.Released, &out.Released
 		*out = make([]types.UID, len(*in))
 		copy(*out, *in)
+	}
+	if in.EndsAt != nil {
+		in, out := &in.EndsAt, &out.EndsAt
+		*out = (*in).DeepCopy()
 	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions

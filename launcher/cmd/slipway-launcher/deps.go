@@ -20,6 +20,7 @@ import (
 	"github.com/slipway-dev/slipway/launcher/cloud/ec2"
 	"github.com/slipway-dev/slipway/launcher/config"
 	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/nodeclaim"
 )
 
 // newProvider connects to EC2 and finds what the configuration leaves to be found.
@@ -51,6 +52,14 @@ func newProvider(ctx context.Context, cfg *config.Config, restConfig *rest.Confi
 	return ec2.New(ec2.Config{
 		AWS: aws, Cluster: join, InstanceProfile: cfg.AWS.InstanceProfile, Clock: clock.RealClock{}, Registerer: metrics.Registry,
 	})
+}
+
+// notices is where AWS says what will happen to instances; nil where that is not configured.
+func notices(provider *ec2.Provider, cfg *config.Config) nodeclaim.Notices {
+	if cfg.AWS.InterruptionQueue == "" {
+		return nil
+	}
+	return provider.Queue(cfg.AWS.InterruptionQueue)
 }
 
 func caBundle(cfg *config.Config, restConfig *rest.Config) ([]byte, error) {
