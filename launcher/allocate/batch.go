@@ -19,6 +19,9 @@ func (l *loop) schedule() {
 	now := time.Now()
 	recovering := l.recovering(now)
 	next := earlier(recovering, earlier(l.wakeParked(now), l.stopExpecting(now)))
+	if recovering.IsZero() {
+		next = earlier(next, l.succeed(now))
+	}
 	if !l.batchSince.IsZero() && !l.planning && recovering.IsZero() {
 		closed, why, later := l.closeBatch(now)
 		if closed {

@@ -57,6 +57,7 @@ func (v *view) claims(plan *fit.Plan, b batch) (claims []*v1alpha1.NodeClaim, se
 	groups := map[string]string{} // by claim
 	for _, n := range plan.Nodes {
 		claim, more := v.claim(n, b.toCome)
+		claim.Spec.Replaces = b.replacedBy(n.Pods)
 		claims, seats = append(claims, claim), append(seats, more...)
 		for _, pod := range n.Pods {
 			if name := cluster.GroupOf(pod); b.needs[name].zonal {
@@ -76,7 +77,7 @@ func formFleets(claims []*v1alpha1.NodeClaim, groups map[string]string) {
 	alike := map[likeness][]*v1alpha1.NodeClaim{}
 	for _, claim := range claims {
 		spec := claim.Spec
-		spec.Pods, spec.ExpectedPods, spec.Requests = nil, 0, nil
+		spec.Pods, spec.ExpectedPods, spec.Requests, spec.Replaces = nil, 0, nil, nil
 		raw, err := json.Marshal(spec)
 		if err != nil {
 			continue // it is bought alone

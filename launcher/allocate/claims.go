@@ -16,9 +16,12 @@ import (
 
 // claimSeen brings the reservations of a claim up to date.
 func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
-	if !claim.DeletionTimestamp.IsZero() {
+	if !claim.DeletionTimestamp.IsZero() || isInterrupted(claim) {
 		l.claimGone(claim)
 		l.claims[claim.Name] = &record{claim: claim, leaving: true}
+		if isInterrupted(claim) {
+			l.interrupted(claim)
+		}
 		return
 	}
 	if before := l.claims[claim.Name]; !trueSince(claim, v1alpha1.ConditionInitialized).IsZero() &&

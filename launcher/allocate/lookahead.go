@@ -246,6 +246,9 @@ func (l *loop) stopExpecting(now time.Time) (next time.Time) {
 		return time.Time{}
 	}
 	for k, x := range l.expected {
+		if l.awaited(k) {
+			continue
+		}
 		due := x.last.Add(expectFor)
 		if now.Before(due) && len(x.seats) > 0 {
 			if next.IsZero() || due.Before(next) {

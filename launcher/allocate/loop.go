@@ -25,6 +25,8 @@ type loop struct {
 	expected map[kin]*expectation
 	// groups by name.
 	groups map[string]*group
+	// successions of interrupted claims, by their names.
+	successions map[string]*succession
 	// ofOwner counts the pods of each owner.
 	ofOwner map[types.UID]int
 	// boots tell how long nodes take to come.
@@ -69,7 +71,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
 		pods: map[types.UID]*entry{}, claims: map[string]*record{},
-		expected: map[kin]*expectation{}, groups: map[string]*group{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{},
+		expected: map[kin]*expectation{}, groups: map[string]*group{}, successions: map[string]*succession{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{},
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {
@@ -129,6 +131,7 @@ func (l *loop) observe(e event) {
 	switch {
 	case e.claim != nil && e.gone:
 		l.claimGone(e.claim)
+		l.forgetSuccession(e.claim.Name)
 		if l.limited(e.claim.Spec.NodePool) {
 			l.reconsider("a node of NodePool " + e.claim.Spec.NodePool + " is gone")
 		}

@@ -39,6 +39,9 @@ func (l *loop) planned(r result) {
 	}
 	l.openSeats(r.seats, now)
 	l.planning = false
+	if r.succeeded != nil {
+		l.succeededBy(r.succeeded, now)
+	}
 	for _, claim := range r.claims {
 		if record := l.live(claim.Name); record != nil {
 			l.cancelIfUnneeded(record, "its pods went away while it was planned")

@@ -32,6 +32,7 @@ type job struct {
 	cancel   *cancelledClaim
 	released *releasedPods
 	seated   *seatedPods
+	replaced *replacedClaim
 }
 
 // batch is the pods to plan for.
@@ -44,6 +45,8 @@ type batch struct {
 	standIns map[string][]*corev1.Pod
 	// leaving claims count against limits and capacity reservations only.
 	leaving []*v1alpha1.NodeClaim
+	// succeeds names, of pods to come that are successors, the interrupted claim of those they follow.
+	succeeds map[types.UID]string
 }
 
 type cancelledClaim struct{ name, reason string }
@@ -66,6 +69,8 @@ type result struct {
 	gone []types.UID
 	// seats of the claims that were written, and of those that have room to spare.
 	seats []seat
+	// succeeded is what became of successors, if the batch was of them.
+	succeeded *succeeded
 }
 
 const (
@@ -97,6 +102,8 @@ func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- resul
 				p.markReleased(ctx, *j.released)
 			case j.seated != nil:
 				p.markSeated(ctx, *j.seated)
+			case j.replaced != nil:
+				p.markReplaced(ctx, *j.replaced)
 			case j.batch != nil:
 				select {
 				case results <- p.plan(ctx, *j.batch):
@@ -110,7 +117,7 @@ func (p *planner) run(ctx context.Context, jobs <-chan job, results chan<- resul
 
 // plan plans a batch, scheduler by scheduler, and writes the claims.
 func (p *planner) plan(ctx context.Context, b batch) result {
-	r := result{failed: map[types.UID]string{}, refused: map[string]refusal{}}
+	r := result{failed: map[types.UID]string{}, refused: map[string]refusal{}, succeeded: newSucceeded(b)}
 	byScheduler := map[string][]*corev1.Pod{}
 	b.pods, r.gone = p.existing(ctx, b.pods, b.toCome)
 	for _, pod := range b.pods {
@@ -136,6 +143,9 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 		r.unplaced = append(r.unplaced, view.explain(plan.Unplaced)...)
 		claims, seats := view.claims(plan, b)
 		written := p.write(ctx, claims, r.failed)
+		if r.succeeded != nil {
+			r.succeeded.place(view, plan, claims, written)
+		}
 		grown, spare := p.addTo(ctx, view, plan.Reused, b.toCome, r.failed)
 		r.claims, r.grown, r.seats = append(r.claims, written...), append(r.grown, grown...), slices.Concat(r.seats, seats, spare)
 		b.claims = append(replace(b.claims, grown), written...)

@@ -182,6 +182,9 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 			info.AddPod(pod)
 		}
 	}
+	if len(b.succeeds) > 0 {
+		v.openAll(infos, b)
+	}
 	for _, name := range slices.Sorted(maps.Keys(infos)) {
 		v.nodes = append(v.nodes, infos[name])
 	}

@@ -3,6 +3,7 @@ package reallocate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -111,6 +112,13 @@ func (e *emptiness) occupied(ctx context.Context, pods client.Reader, claim *v1a
 	if len(reserved) > 0 {
 		return fmt.Sprintf("room is reserved for pod %s/%s", reserved[0].Namespace, reserved[0].Name), nil
 	}
+	replaced, err := e.replaces(ctx, claim)
+	if err != nil {
+		return "", err
+	}
+	if replaced != "" {
+		return "room is kept for the pods that will follow those of nodeclaim " + replaced, nil
+	}
 	var nominated corev1.PodList
 	if err := e.client.List(ctx, &nominated, client.MatchingFields{fieldNominated: node.Name}); err != nil {
 		return "", fmt.Errorf("list pods nominated to node %s: %w", node.Name, err)
@@ -121,6 +129,40 @@ func (e *emptiness) occupied(ctx context.Context, pods client.Reader, claim *v1a
 		}
 	}
 	return "", nil
+}
+
+// replaces names an interrupted claim that is yet to be drained and whose pods' successors
+// the node was bought for; empty when there is none.
+func (e *emptiness) replaces(ctx context.Context, claim *v1alpha1.NodeClaim) (string, error) {
+	for _, name := range claim.Spec.Replaces {
+		err := e.client.Get(ctx, client.ObjectKey{Name: name}, &v1alpha1.NodeClaim{})
+		if err == nil {
+			return name, nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return "", fmt.Errorf("get nodeclaim %s: %w", name, err)
+		}
+	}
+	return "", nil
+}
+
+// replacementsOf lists the claims that were written to replace another.
+func (e *emptiness) replacementsOf(ctx context.Context, replaced *v1alpha1.NodeClaim) []string {
+	if !meta.IsStatusConditionTrue(replaced.Status.Conditions, v1alpha1.ConditionInterrupted) {
+		return nil
+	}
+	var claims v1alpha1.NodeClaimList
+	if err := e.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "cannot tell which claims replace another", "nodeclaim", replaced.Name)
+		return nil
+	}
+	var names []string
+	for i := range claims.Items {
+		if slices.Contains(claims.Items[i].Spec.Replaces, replaced.Name) {
+			names = append(names, claims.Items[i].Name)
+		}
+	}
+	return names
 }
 
 // keep ends an episode of emptiness, taking the taint off if removal had begun.

@@ -261,11 +261,11 @@ func (e *emptiness) claimsOfPool(ctx context.Context, o client.Object) []reconci
 }
 
 // placeFreed has claims looked at that waited for a place in the budget of a pool that
-// has a node less.
-func (e *emptiness) placeFreed(_ context.Context, ev event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+// has a node less, and those that were to replace the claim.
+func (e *emptiness) placeFreed(ctx context.Context, ev event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	claim := ev.Object.(*v1alpha1.NodeClaim)
 	e.episodes.end(claim.Name, claim.Status.NodeName)
-	for _, req := range requests(e.waiting.some(claim.Spec.NodePool)...) {
+	for _, req := range requests(slices.Concat(e.waiting.some(claim.Spec.NodePool), e.replacementsOf(ctx, claim))...) {
 		queue.Add(req)
 	}
 }

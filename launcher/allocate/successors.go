@@ -1,0 +1,255 @@
+package allocate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cluster"
+)
+
+// Successors: where the cloud takes a node back, the pods on it will be followed by others
+// of the same owners, alike. Before the node is drained, room for those is found or bought.
+// They are planned for as expected pods (lookahead.go), with the pods on the node thought
+// away: on nodes that exist, else on new ones, where they have seats. Once all those nodes
+// are ready the claim counts as Replaced, and its drain may begin.
+//
+// Pods without an owner have no successor, and those of a group come back with their group.
+
+const (
+	// gatherNotices is how long the first interrupted node waits for others, to be planned
+	// for with them.
+	gatherNotices = 50 * time.Millisecond
+	// tellAgain is after how long a claim is told again that it is replaced.
+	tellAgain = 5 * time.Second
+)
+
+// succession is what is done for the pods of one interrupted claim.
+type succession struct {
+	claim *v1alpha1.NodeClaim
+	// kin of its pods; their seats are kept until the claim is gone.
+	kin sets.Set[kin]
+	// on is where its successors have room, by their expected pods: a claim's name, or "" on
+	// a node of others.
+	on map[types.UID]string
+	// begun: what an earlier leader did for it is known.
+	begun bool
+	// settled: all successors that can be told have room.
+	settled bool
+	// failures in a row, and until when to have patience.
+	failures  int
+	notBefore time.Time
+	toldAt    time.Time // that it is replaced
+}
+
+// succeeded is what became of a plan for successors.
+type succeeded struct {
+	of map[types.UID]string // claims, by the expected pods that were planned for
+	on map[types.UID]string // where they have room; those without are missing
+	// why some have none.
+	reasons []string
+}
+
+func isInterrupted(claim *v1alpha1.NodeClaim) bool {
+	return meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInterrupted)
+}
+
+// interrupted takes in a version of an interrupted claim.
+func (l *loop) interrupted(claim *v1alpha1.NodeClaim) {
+	s := l.successions[claim.Name]
+	if s == nil {
+		s = &succession{kin: sets.New[kin](), on: map[types.UID]string{}, notBefore: time.Now().Add(gatherNotices)}
+		l.successions[claim.Name] = s
+	}
+	s.claim = claim
+}
+
+// forgetSuccession: the claim is gone, and its pods with it.
+func (l *loop) forgetSuccession(claim string) {
+	s := l.successions[claim]
+	if s == nil {
+		return
+	}
+	for k := range s.kin {
+		if x := l.expected[k]; x != nil {
+			x.last = time.Now()
+		}
+	}
+	delete(l.successions, claim)
+}
+
+// awaited tells whether pods of a kin are still to be drained somewhere.
+func (l *loop) awaited(k kin) bool {
+	for _, s := range l.successions {
+		if s.kin.Has(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// open tells whether room is still to be found, or the drain to be let begin.
+func (s *succession) open() bool {
+	return s.claim.DeletionTimestamp == nil && !meta.IsStatusConditionTrue(s.claim.Status.Conditions, v1alpha1.ConditionReplaced)
+}
+
+// succeed has room planned for successors, says which claims are replaced, and returns when
+// to look again.
+func (l *loop) succeed(now time.Time) (next time.Time) {
+	var due []*succession
+	for _, name := range slices.Sorted(maps.Keys(l.successions)) {
+		s := l.successions[name]
+		if !s.open() {
+			continue
+		}
+		l.inherit(s)
+		l.checkSuccession(s, now)
+		switch {
+		case s.settled && l.ready(s):
+			if again := s.toldAt.Add(tellAgain); s.toldAt.IsZero() || !now.Before(again) {
+				s.toldAt = now
+				l.submit(job{replaced: &replacedClaim{name, metav1.ConditionTrue, "RoomReady", "there is room for the pods that will follow"}})
+			}
+			next = earlier(next, s.toldAt.Add(tellAgain))
+		case s.settled: // an event of the claims it waits for comes
+		case now.Before(s.notBefore):
+			next = earlier(next, s.notBefore)
+		default:
+			due = append(due, s)
+		}
+	}
+	if len(due) > 0 && !l.planning {
+		l.planSuccessors(due, now)
+	}
+	return next
+}
+
+// inherit takes over what an earlier leader has bought for a succession.
+func (l *loop) inherit(s *succession) {
+	if s.begun {
+		return
+	}
+	s.begun = true
+	for name, r := range l.claims {
+		if !r.leaving && slices.Contains(r.claim.Spec.Replaces, s.claim.Name) {
+			s.on[types.UID(name)], s.settled = name, true
+		}
+	}
+}
+
+// checkSuccession has room planned again for those whose claims have ended.
+func (l *loop) checkSuccession(s *succession, now time.Time) {
+	lost := false
+	for uid, claim := range s.on {
+		if claim != "" && l.live(claim) == nil {
+			delete(s.on, uid)
+			lost = true
+		}
+	}
+	if lost && s.settled {
+		s.settled = false
+		s.failures++
+		s.notBefore = now.Add(backoff(s.failures))
+	}
+}
+
+// ready tells whether all nodes that a succession waits for are.
+func (l *loop) ready(s *succession) bool {
+	for _, claim := range s.on {
+		if claim != "" && !meta.IsStatusConditionTrue(l.claims[claim].claim.Status.Conditions, v1alpha1.ConditionInitialized) {
+			return false
+		}
+	}
+	return true
+}
+
+// planSuccessors hands the successors without room to the planner.
+func (l *loop) planSuccessors(due []*succession, now time.Time) {
+	claims, leaving := l.held()
+	b := &batch{claims: claims, leaving: leaving, standIns: l.standIns(), toCome: map[types.UID]kin{}, succeeds: map[types.UID]string{}}
+	for _, s := range due {
+		pods, err := l.successorsOf(s.claim)
+		if err != nil {
+			s.notBefore = now.Add(backoff(1))
+			l.log.Error(err, "cannot tell which pods are on an interrupted node", "nodeclaim", s.claim.Name)
+			continue
+		}
+		s.settled = true // unless the plan says otherwise
+		for _, pod := range pods {
+			k, ok := kinOf(pod)
+			if _, placed := s.on[pod.UID]; !ok || placed {
+				continue
+			}
+			s.kin.Insert(k)
+			if l.expected[k] == nil {
+				l.expected[k] = &expectation{sample: pod, seats: map[string]int{}}
+			}
+			l.expected[k].last = now
+			b.pods, b.toCome[pod.UID], b.succeeds[pod.UID] = append(b.pods, pod), k, s.claim.Name
+		}
+		l.log.Info("successors to be planned for", "nodeclaim", s.claim.Name, "node", s.claim.Status.NodeName, "pods", len(pods))
+	}
+	if len(b.pods) > 0 {
+		l.planning, l.ended = true, sets.New[types.UID]()
+		l.submit(job{batch: b})
+	}
+}
+
+// successorsOf makes the expected pods that follow those on an interrupted node.
+func (l *loop) successorsOf(claim *v1alpha1.NodeClaim) (successors []*corev1.Pod, err error) {
+	if claim.Status.NodeName == "" {
+		return nil, nil
+	}
+	pods, err := cluster.PodsOn(l.ctx, l.cfg.Client, claim.Status.NodeName)
+	if err != nil {
+		return nil, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+	}
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp != nil || cluster.IsFinished(pod) || cluster.IsDaemonPod(pod) || metav1.GetControllerOfNoCopy(pod) == nil ||
+			cluster.GroupOf(pod) != "" || l.cfg.Engines[pod.Spec.SchedulerName] == nil {
+			continue
+		}
+		pod.UID, pod.Name = pod.UID+"/successor", pod.Name+"-successor"
+		pod.Spec.NodeName, pod.Status = "", corev1.PodStatus{}
+		successors = append(successors, pod)
+	}
+	return successors, nil
+}
+
+// succeededBy takes in a plan for successors.
+func (l *loop) succeededBy(r *succeeded, now time.Time) {
+	without := sets.New[string]()
+	for uid, name := range r.of {
+		s := l.successions[name]
+		if s == nil {
+			continue
+		}
+		if claim, placed := r.on[uid]; placed {
+			s.on[uid] = claim
+		} else {
+			without.Insert(name)
+		}
+	}
+	for name := range without {
+		s := l.successions[name]
+		s.settled = false
+		s.failures++
+		s.notBefore = now.Add(backoff(s.failures))
+		why := "no room for some of the pods that will follow: " + strings.Join(r.reasons, "; ")
+		if len(why) > longestReason {
+			why = strings.ToValidUTF8(why[:longestReason], "")
+		}
+		l.log.Info("successors have no room", "nodeclaim", name, "reason", why, "again", backoff(s.failures).String())
+		l.submit(job{replaced: &replacedClaim{name, metav1.ConditionFalse, "NoRoom", why}})
+	}
+}
