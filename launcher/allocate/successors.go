@@ -43,6 +43,8 @@ type succession struct {
 	on map[types.UID]string
 	// begun: what an earlier leader did for it is known.
 	begun bool
+	// planning: the planner is at work for it.
+	planning bool
 	// settled: all successors that can be told have room.
 	settled bool
 	// failures in a row, and until when to have patience.
@@ -120,7 +122,7 @@ func (l *loop) succeed(now time.Time) (next time.Time) {
 				l.submit(job{replaced: &replacedClaim{name, metav1.ConditionTrue, "RoomReady", "there is room for the pods that will follow"}})
 			}
 			next = earlier(next, s.toldAt.Add(tellAgain))
-		case s.settled: // an event of the claims it waits for comes
+		case s.settled, s.planning: // the claims it waits for, or the plan, will be heard of
 		case now.Before(s.notBefore):
 			next = earlier(next, s.notBefore)
 		default:
@@ -183,7 +185,6 @@ func (l *loop) planSuccessors(due []*succession, now time.Time) {
 			l.log.Error(err, "cannot tell which pods are on an interrupted node", "nodeclaim", s.claim.Name)
 			continue
 		}
-		s.settled = true // unless the plan says otherwise
 		for _, pod := range pods {
 			k, ok := kinOf(pod)
 			if _, placed := s.on[pod.UID]; !ok || placed {
@@ -195,7 +196,9 @@ func (l *loop) planSuccessors(due []*succession, now time.Time) {
 			}
 			l.expected[k].last = now
 			b.pods, b.toCome[pod.UID], b.succeeds[pod.UID] = append(b.pods, pod), k, s.claim.Name
+			s.planning = true
 		}
+		s.settled = !s.planning
 		l.log.Info("successors to be planned for", "nodeclaim", s.claim.Name, "node", s.claim.Status.NodeName, "pods", len(pods))
 	}
 	if len(b.pods) > 0 {
@@ -229,6 +232,11 @@ func (l *loop) successorsOf(claim *v1alpha1.NodeClaim) (successors []*corev1.Pod
 // succeededBy takes in a plan for successors.
 func (l *loop) succeededBy(r *succeeded, now time.Time) {
 	without := sets.New[string]()
+	for name := range sets.New(slices.Collect(maps.Values(r.of))...) {
+		if s := l.successions[name]; s != nil {
+			s.planning, s.settled = false, true
+		}
+	}
 	for uid, name := range r.of {
 		s := l.successions[name]
 		if s == nil {

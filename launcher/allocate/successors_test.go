@@ -83,6 +83,11 @@ func TestSuccession(t *testing.T) {
 		}
 	}
 
+	look(l, time.Minute)
+	if jobs := l.takeJobs(); len(jobs) != 0 {
+		t.Fatalf("jobs %v while the plan is made", jobs)
+	}
+
 	k := b.toCome["a/successor"]
 	next := claimFor("new")
 	next.Spec.Replaces, next.Spec.ExpectedPods = []string{"old"}, 2

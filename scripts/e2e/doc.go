@@ -86,9 +86,18 @@
 //	                        scripts/e2e.TestNodesLost launcher/nodeclaim.TestNodeDeletionEndsClaim
 //	                        launcher/nodeclaim.TestNodeRemovedByForce
 //	instance terminated     the garbage collector misses it twice → two rounds of
-//	behind our back         nodeClaims.collectEvery (2 min), at least 30 s, and a launch
+//	behind our back         nodeClaims.collectEvery (2 min), at least 30 s, and a launch; with
+//	                        aws.interruptionQueue the notice of it → a launch
 //	                        scripts/e2e.TestInstanceTerminatedBehindOurBack scripts/e2e.TestNodesLost
 //	                        launcher/nodeclaim.TestCollectClaims
+//	taken back by the       tainted at the notice; room for the pods that will follow is bought
+//	cloud, with notice      and ready before the drain, unless the time is too short for that
+//	                        → at once; a launch, where the node takes longer to come
+//	                        scripts/e2e.TestInterruptionStorm scripts/e2e.TestInterruptionUsesFreeRoom
+//	                        launcher/nodeclaim.TestInterruptedClaimIsDrainedInTime
+//	likely to be taken      as taken back, but its pods stay until there is room for others
+//	back                    → at once
+//	                        scripts/e2e.TestRebalanceWithoutRoom launcher/allocate.TestSuccessionFails
 //	never registers         nodeClaims.registrationTimeout → 15 min and a launch, with patience
 //	                        that doubles from 1 s to 5 min when it happens again
 //	                        scripts/e2e.TestNodesLost launcher/nodeclaim.TestRegistrationIgnoresStranger
@@ -122,6 +131,10 @@
 //	                        alone → as has no capacity, with patience from 1 s to 5 min
 //	                        scripts/e2e.TestGroupLaunchFails scripts/e2e.TestGroupInOneZone
 //	                        launcher/allocate.TestLaunchFails launcher/allocate.TestGroupIsRefused
+//	sends odd messages, or  dropped and counted, or read again 15 s later; none holds up others
+//	the queue is away       → the next notice
+//	                        launcher/nodeclaim.TestQueueIsNotHeldUp
+//	                        launcher/cloud/ec2.TestQueueDrains10000
 //	loses an answer         the same token finds what was bought → the SDK's retries
 //	                        scripts/e2e.TestAnswerLost
 package e2e
