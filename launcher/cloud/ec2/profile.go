@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -55,17 +56,16 @@ func (p *Provider) profilePath() string {
 
 // ensureProfile makes the profile be there, with this role and no other.
 func (p *Provider) ensureProfile(ctx context.Context, name, role string) error {
-	out, err := p.iam.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(name)})
-	var roles []iamtypes.Role
-	switch {
-	case errors.Is(err, cloud.ErrNotFound):
-		if err := p.createProfile(ctx, name); err != nil {
-			return err
-		}
-	case err != nil:
+	known, err := p.listProfiles(ctx)
+	if err != nil {
 		return err
-	default:
-		roles = out.InstanceProfile.Roles
+	}
+	var roles []iamtypes.Role
+	i := slices.IndexFunc(known, func(i iamtypes.InstanceProfile) bool { return aws.ToString(i.InstanceProfileName) == name })
+	if i >= 0 {
+		roles = known[i].Roles
+	} else if err := p.createProfile(ctx, name); err != nil {
+		return err
 	}
 	for _, r := range roles { // a profile holds one at most
 		if aws.ToString(r.RoleName) == role {
@@ -83,6 +83,20 @@ func (p *Provider) ensureProfile(ctx context.Context, name, role string) error {
 		return err
 	}
 	return sleep(ctx, p.cfg.Clock, profileSettle)
+}
+
+// listProfiles lists the cluster's instance profiles. It stands for asking for one by name too: a
+// policy that is scoped by path does not let anybody ask for one that is not there.
+func (p *Provider) listProfiles(ctx context.Context) (all []iamtypes.InstanceProfile, err error) {
+	pages := iam.NewListInstanceProfilesPaginator(p.iam, &iam.ListInstanceProfilesInput{PathPrefix: aws.String(p.profilePath())})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.InstanceProfiles...)
+	}
+	return all, nil
 }
 
 func (p *Provider) createProfile(ctx context.Context, name string) error {

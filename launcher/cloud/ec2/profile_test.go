@@ -88,7 +88,7 @@ func TestRoleProblems(t *testing.T) {
 	}{
 		{"no such role", "red", simec2.Fault{}, cloud.ErrNotFound, "NotFound", "role red"},
 		{"may not create", "blue", simec2.Fault{Action: "CreateInstanceProfile", Code: "AccessDenied", Status: 403}, cloud.ErrDenied, "PermissionDenied", "iam:CreateInstanceProfile"},
-		{"may not read", "blue", simec2.Fault{Action: "GetInstanceProfile", Code: "AccessDenied", Status: 403}, cloud.ErrDenied, "PermissionDenied", "iam:GetInstanceProfile"},
+		{"may not read", "blue", simec2.Fault{Action: "ListInstanceProfiles", Code: "AccessDenied", Status: 403}, cloud.ErrDenied, "PermissionDenied", "iam:ListInstanceProfiles"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -10,8 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"k8s.io/klog/v2"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -107,26 +105,19 @@ func (p *Provider) sweepTemplates(ctx context.Context) error {
 	return nil
 }
 
-// sweepProfiles lists the cluster's instance profiles by their path.
 func (p *Provider) sweepProfiles(ctx context.Context) error {
-	pages := iam.NewListInstanceProfilesPaginator(p.iam, &iam.ListInstanceProfilesInput{PathPrefix: aws.String(p.profilePath())})
-	var unused []iamtypes.InstanceProfile
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if errors.Is(err, cloud.ErrDenied) {
-			return nil // who may not list them has made none
-		}
-		if err != nil {
-			return fmt.Errorf("list instance profiles: %w", err)
-		}
-		for _, i := range page.InstanceProfiles {
-			if p.use.unused(aws.ToString(i.InstanceProfileName), p.cfg.Clock.Now()) {
-				unused = append(unused, i)
-			}
-		}
+	known, err := p.listProfiles(ctx)
+	if errors.Is(err, cloud.ErrDenied) {
+		return nil // who may not list them has made none
 	}
-	for _, i := range unused {
+	if err != nil {
+		return fmt.Errorf("list instance profiles: %w", err)
+	}
+	for _, i := range known {
 		name := aws.ToString(i.InstanceProfileName)
+		if !p.use.unused(name, p.cfg.Clock.Now()) {
+			continue
+		}
 		switch gone, err := p.deleteProfile(ctx, i); {
 		case err != nil:
 			return fmt.Errorf("delete instance profile %s: %w", name, err)
