@@ -4,9 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -102,5 +104,29 @@ func TestReferences(t *testing.T) {
 	visit(tmpl.Outputs, look)
 	if functions < 20 {
 		t.Errorf("only %d functions were found", functions)
+	}
+}
+
+// TestNotices: the queue gets the kinds of events that the launcher reads, and no others.
+func TestNotices(t *testing.T) {
+	code, err := os.ReadFile(filepath.Join("..", "..", "launcher", "cloud", "ec2", "events.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string][]string{"source": nil, "detail-type": nil}
+	for _, m := range regexp.MustCompile(`eventKind\{"([^"]+)", "([^"]+)"\}`).FindAllStringSubmatch(string(code), -1) {
+		read["source"], read["detail-type"] = append(read["source"], m[1]), append(read["detail-type"], m[2])
+	}
+	pattern, _ := readTemplate(t).Resources["Notices"].Properties["EventPattern"].(map[string]any)
+	for field, want := range read {
+		var sent []string
+		for _, value := range pattern[field].([]any) {
+			sent = append(sent, value.(string))
+		}
+		slices.Sort(sent)
+		slices.Sort(want)
+		if diff := cmp.Diff(slices.Compact(want), sent); diff != "" {
+			t.Errorf("%s (-read +sent):\n%s", field, diff)
+		}
 	}
 }
