@@ -144,6 +144,7 @@ chart: $(CHART) $(SCHEMAS)/.done ## check the Helm chart with default and full v
 		$(RENDER)/$$values.yaml > bin/chart-$$values.yaml && \
 		$(TOOLS)/kubeconform -strict -summary -schema-location '$(SCHEMAS)/{{.ResourceKind}}{{.KindSuffix}}.json' \
 			-skip Certificate,Issuer,PrometheusRule,ServiceMonitor bin/chart-$$values.yaml || exit; done
+	@GOWORK=off go run -C scripts/tools/foreign . $(CURDIR)/bin/chart-full.yaml $(CURDIR)/manifests/grafana/slipway.json
 
 # Made from what the API server says of itself, in the module it is built from.
 $(SCHEMAS)/.done: go.mod scripts/chart/schemas/main.go
