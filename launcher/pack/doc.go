@@ -36,7 +36,7 @@
 // pods differ more than there are nodes. Fillings are found by branch and bound, guided by the
 // bound's worths at first (smoothing, Wentges 1997). Where it ends, it has proven that no
 // filling is worth more than its node, and thereby a better bound. Many items are dealt into
-// blocks that are solved on their own; these prove nothing. The cheapest plan is improved on by
+// blocks that are solved on their own; these prove nothing, but the large items alone may prove more than all. The cheapest plan is improved on by
 // ruin and recreate (Schrimpf et al. 2000), until it is within a hair of the bound or the effort
 // is spent. Every node is the cheapest that holds its pods.
 //

@@ -28,6 +28,9 @@ type patterns struct {
 
 const (
 	mostRows      = 120  // of a block: the time that it takes grows with their cube
+	mostLarge     = 60   // items, if they alone are to make up
+	largestPart   = 8    // of the effort may be spent on these
+	nearlyAll     = 0.85 // of what all pods are worth
 	worthwhile    = 1e-3 // gain of a pattern, as part of its price
 	tried         = 20   // patterns, before all are looked at again
 	mostLooks     = 200  // at all patterns, until new ones are looked for
@@ -46,23 +49,47 @@ func (b *bounder) blocks(f *filler, plan []batch) []*patterns {
 	}
 	blocks := make([]*patterns, (len(f.items)+mostRows-1)/mostRows)
 	for n := range blocks {
-		p := &patterns{filler: f, bounder: b, row: make([]int, len(f.items)), duals: make([]float64, len(f.items))}
-		for i := range f.items {
-			if p.row[i] = -1; i%len(blocks) == n {
-				p.row[i] = len(p.block)
-				p.block = append(p.block, i)
-			}
-		}
-		for t := range f.bins {
-			p.every = append(p.every, t)
-		}
-		blocks[n] = p
-		p.start()
+		blocks[n] = b.block(f, func(i int) bool { return i%len(blocks) == n })
 	}
 	if len(blocks) == 1 {
 		blocks[0].pool = slices.Clone(plan)
 	}
 	return blocks
+}
+
+// block is made of the items that are in it.
+func (b *bounder) block(f *filler, in func(item int) bool) *patterns {
+	p := &patterns{filler: f, bounder: b, row: make([]int, len(f.items)), duals: make([]float64, len(f.items))}
+	for i := range f.items {
+		if p.row[i] = -1; in(i) {
+			p.row[i] = len(p.block)
+			p.block = append(p.block, i)
+		}
+	}
+	for t := range f.bins {
+		p.every = append(p.every, t)
+	}
+	p.start()
+	return p
+}
+
+// largest is a block of the items that make up nearly all of what all pods are worth, if these are few. What
+// they are worth by themselves bounds the price, too: the assignment LP knows little of whole pods, and blocks
+// that all items are dealt into prove nothing.
+func (b *bounder) largest(f *filler) *patterns {
+	order := make([]int, len(f.items))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(f.worth[j], f.worth[i]) })
+	large, part := f.newSet(), 0.0
+	for _, i := range order[:min(len(order), mostLarge)] {
+		large.set(i)
+		if part += f.worth[i] * float64(f.items[i].count); part >= nearlyAll*f.value(f.worth) {
+			return b.block(f, large.has)
+		}
+	}
+	return nil
 }
 
 // start sets a basis of patterns of one item each.

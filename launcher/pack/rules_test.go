@@ -227,6 +227,7 @@ func TestBoundIsBelowTheOptimum(t *testing.T) {
 
 // TestWorthsAreDualFeasible fills nodes at random: their pods are never worth more than they cost.
 func TestWorthsAreDualFeasible(t *testing.T) {
+	largest := 0
 	for seed := range uint64(45) {
 		p, _ := random(seed)
 		if seed%3 == 0 { // many sizes, and more shapes than are told apart in the relaxation
@@ -236,8 +237,14 @@ func TestWorthsAreDualFeasible(t *testing.T) {
 		m := newModel(newPacker(p), 0)
 		b := newBounder(m)
 		worths := [][]float64{b.bound().worth}
-		for _, block := range b.blocks(newFiller(m, worths[0]), nil)[:1] {
-			worths = append(worths, block.generate(3000, func() bool { return false }).worth)
+		filler := newFiller(m, worths[0])
+		blocks := b.blocks(filler, nil)[:1]
+		if p := b.largest(filler); p != nil {
+			largest++
+			blocks = append(blocks, p)
+		}
+		for _, block := range blocks {
+			worths = append(worths, block.generate(filler.effort+3000, func() bool { return false }).worth)
 		}
 		r := rand.New(rand.NewPCG(seed, 7))
 		for range 200 {
@@ -257,5 +264,8 @@ func TestWorthsAreDualFeasible(t *testing.T) {
 				t.Fatalf("seed %d: pods worth $%v on a node of $%v", seed, worth, bin.price)
 			}
 		}
+	}
+	if largest == 0 {
+		t.Error("in no problem do few items make up nearly all")
 	}
 }

@@ -132,20 +132,25 @@ func (s *search) nodes() (n int) {
 // differ more than there are nodes: they would be used in part only. Then plans follow the guide on.
 func (s *search) combine(guide []float64) (valid duals) {
 	blocks := s.bounder.blocks(s.filler, s.best)
+	if len(blocks) > 1 {
+		if p := s.bounder.largest(s.filler); p != nil {
+			valid = p.generate(s.effort+(s.Effort-s.effort)/largestPart, s.stopped)
+		}
+	}
 	start, share := s.effort, (s.Effort-s.effort)/(2*max(1, len(blocks)))
 	if len(blocks) == 0 || 2*s.nodes() < len(s.items) || len(blocks) > 1 && share < effortOfBin*len(s.bins) {
 		s.correct(guide, 0, s.Effort)
-		return valid
+		return s.unguessed(valid)
 	}
 	guide = slices.Clone(s.worth)
 	for n, p := range blocks {
-		valid = p.generate(start+share*(n+1), s.stopped)
+		d := p.generate(start+share*(n+1), s.stopped)
+		if len(blocks) == 1 {
+			valid = d
+		}
 		for _, i := range p.block {
 			guide[i] = max(p.duals[i], leastGuide*s.worth[i])
 		}
-	}
-	if len(blocks) > 1 || slices.ContainsFunc(s.items, func(it item) bool { return it.guessed }) {
-		valid = duals{}
 	}
 	reach := s.bounder.potential(guide, true)
 	for _, up := range []float64{1, 0.75, 0.5} {
@@ -158,7 +163,15 @@ func (s *search) combine(guide []float64) (valid duals) {
 		s.keep(plan, price, guide, reach)
 	}
 	s.correct(guide, 0, s.Effort)
-	return valid
+	return s.unguessed(valid)
+}
+
+// unguessed returns the duals, or none if they rest on a guess.
+func (s *search) unguessed(d duals) duals {
+	if slices.ContainsFunc(s.items, func(it item) bool { return it.guessed }) {
+		return duals{}
+	}
+	return d
 }
 
 // prove notes what the pods are worth at least.
