@@ -14,6 +14,8 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/input"
@@ -117,7 +119,7 @@ func (c *conversion) finish(made map[string]any, definition *manifest.Definition
 	}
 	c.result.Objects = append(c.result.Objects, made)
 	// Validation fills in defaults, which are not the user's.
-	for _, e := range definition.Validate(clone(made).(map[string]any)) {
+	for _, e := range definition.Validate(runtime.DeepCopyJSON(made)) {
 		c.result.Invalid = append(c.result.Invalid, c.object.At(e.Field, within+e.Error()))
 	}
 }
@@ -150,67 +152,22 @@ func leaves(path string, value any) (all []string) {
 
 // get returns a field without taking it; nil where there is none.
 func get(from map[string]any, path ...string) any {
-	var value any = from
-	for _, key := range path {
-		m, _ := value.(map[string]any)
-		value = m[key]
-	}
+	value, _, _ := unstructured.NestedFieldNoCopy(from, path...) // around it is something of the wrong type
 	return value
 }
 
-// take removes a field and returns it; nil where there is none. What is around it goes
-// when it is empty.
+// take removes a field and returns it; nil where there is none.
 func take(from map[string]any, path ...string) any {
-	key := path[0]
-	if len(path) == 1 {
-		value := from[key]
-		delete(from, key)
-		return value
-	}
-	inner, ok := from[key].(map[string]any)
-	if !ok {
-		return nil
-	}
-	value := take(inner, path[1:]...)
-	if len(inner) == 0 {
-		delete(from, key)
-	}
+	value := get(from, path...)
+	unstructured.RemoveNestedField(from, path...)
 	return value
 }
 
-// put sets a field unless the value is nil.
+// put sets a field unless the value is nil. Where something of the wrong type is around it,
+// it is left to validation to say so.
 func put(into map[string]any, value any, path ...string) {
-	if value == nil {
-		return
-	}
-	for _, key := range path[:len(path)-1] {
-		inner, ok := into[key].(map[string]any)
-		if !ok {
-			inner = map[string]any{}
-			into[key] = inner
-		}
-		into = inner
-	}
-	into[path[len(path)-1]] = value
-}
-
-// clone copies maps and lists.
-func clone(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for key, inner := range v {
-			out[key] = clone(inner)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, inner := range v {
-			out[i] = clone(inner)
-		}
-		return out
-	default:
-		return v
+	if value != nil {
+		_ = unstructured.SetNestedField(into, value, path...)
 	}
 }
 

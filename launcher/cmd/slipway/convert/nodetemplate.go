@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // nodeTemplate converts an AWSNodeTemplate.
@@ -52,7 +54,7 @@ func (c *conversion) terms(selector any, path string) any {
 		var next []map[string]any
 		for _, term := range terms {
 			for value := range strings.SplitSeq(text, ",") {
-				with := clone(term).(map[string]any)
+				with := runtime.DeepCopyJSON(term)
 				put(with, strings.TrimSpace(value), field...)
 				next = append(next, with)
 			}
