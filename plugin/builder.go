@@ -72,6 +72,11 @@ func (b *Builder) Attach(sched *scheduler.Scheduler) error {
 	if p == nil {
 		return nil
 	}
+	for name, f := range sched.Profiles {
+		if !enabled(f) {
+			p.logger.Info("This profile does not enable the plugin: its pods may take room that is promised to others", "profile", name)
+		}
+	}
 	sched.Cache = nodes{Cache: sched.Cache, plugin: p}
 	m, err := p.newMemory(sched)
 	if err != nil {

@@ -281,6 +281,18 @@ func TestStandby(t *testing.T) {
 	}
 }
 
+// TestStandbySendsAgain: what the launcher lost while a process was on standby is sent
+// again when it takes over.
+func TestStandbySendsAgain(t *testing.T) {
+	w := newWorld(t)
+	w.exists(pod("a", "1").Obj())
+	w.plugin.Apply([]ledger.Update{update("a", ledger.PhaseWaiting, "")})
+	w.plugin.Resync(nil)
+	w.wantLog()
+	w.plugin.lead()
+	w.wantLog("reserve a")
+}
+
 // TestHints: after which events a pod is looked at again.
 func TestHints(t *testing.T) {
 	w := newWorld(t)

@@ -222,7 +222,14 @@ func (p *Slipway) lead() {
 		return
 	}
 	close(p.led)
-	p.teller.tell(p.ledger.Pods()...)
+	pods := p.ledger.Pods()
+	p.teller.tell(pods...)
+	for _, ref := range pods {
+		// While it was on standby, nobody sent again what the launcher had lost.
+		if r, ok := p.ledger.Get(ref.UID); ok && r.State == ledger.Waiting {
+			p.resend(ref)
+		}
+	}
 }
 
 func (p *Slipway) expire(ctx context.Context) {

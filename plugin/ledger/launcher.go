@@ -18,12 +18,18 @@ func (l *Ledger) Apply(now time.Time, updates []Update) Effects {
 }
 
 // Resync takes in everything the launcher knows. Reservations that it does not know are
-// over; pods that wait and that it does not know must be sent again.
+// over; pods that wait and that it does not know must be sent again, and so must what was
+// given back to a launcher that did not live to write it down.
 func (l *Ledger) Resync(now time.Time, all []Update) Effects {
 	return l.transact(now, func(t *transaction) {
 		known := make(map[types.UID]struct{}, len(all))
 		for _, u := range all {
 			known[u.Ref.UID] = struct{}{}
+			if e, ok := t.pods[u.Ref.UID]; ok && e.wasReturned(u.Claim) {
+				t.fx.Release = append(t.fx.Release, Release{Pod: e.Ref, Claim: u.Claim, Reason: "given back before"})
+				t.fx.Resend = append(t.fx.Resend, e.Ref)
+				continue
+			}
 			t.apply(u)
 		}
 		for uid, e := range t.pods {
@@ -34,15 +40,19 @@ func (l *Ledger) Resync(now time.Time, all []Update) Effects {
 	})
 }
 
-// lost deals with a reservation of which the launcher does not know.
-func (t *transaction) lost(e *entry) {
+// lost deals with a reservation of which the launcher does not know. A pod that is being
+// bound may need none any more.
+func (t *transaction) lost(old *entry) {
+	e := *old
 	switch {
 	case e.Binding:
+		e.lost = true
+		t.put(e, "")
 	case e.State == Waiting:
 		t.fx.Resend = append(t.fx.Resend, e.Ref)
 	case e.State == Unlaunchable && e.refused:
 	default:
-		t.end(e)
+		t.end(old)
 	}
 }
 
@@ -50,10 +60,11 @@ func (t *transaction) apply(u Update) {
 	old, ok := t.pods[u.Ref.UID]
 	var e entry
 	switch {
-	case ok && old.returned != "" && old.returned == u.Claim:
+	case ok && old.wasReturned(u.Claim):
 		return
 	case ok:
 		e = *old
+		e.lost = false
 	case u.Phase == PhaseAccepted, u.Phase == PhaseRefused, u.Phase == PhaseEnded:
 		return
 	case len(t.pods) >= t.cfg.MaxReservations:

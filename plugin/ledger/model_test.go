@@ -32,6 +32,8 @@ type word struct {
 	// has been stopped.
 	binding, paused bool
 	quiet           time.Duration
+	// lost says that the launcher forgot the pod while it was being bound.
+	lost bool
 }
 
 func newModel(most int) *model {
@@ -84,8 +86,19 @@ func (m *model) binding(now time.Time, pod types.UID, begins bool) {
 	}
 	if w.binding = begins; begins {
 		w.quiet, w.paused = now.Sub(w.since), true
-	} else {
-		w.since = now.Add(-w.quiet)
+	} else if w.since = now.Add(-w.quiet); w.lost {
+		w.lost = false
+		m.forget(pod)
+	}
+}
+
+// forget is for a pod that the launcher does not know of.
+func (m *model) forget(pod types.UID) {
+	switch w := m.words[pod]; {
+	case w.binding:
+		w.lost = true
+	case w.phase != PhaseWaiting && w.phase != PhaseRefused:
+		delete(m.words, pod)
 	}
 }
 
@@ -104,6 +117,7 @@ func (m *model) hear(now time.Time, u Update) {
 		w = &word{}
 		m.words[u.Ref.UID] = w
 	}
+	w.lost = false
 	if w.pod == nil {
 		w.pod = u.Pod
 	}
@@ -130,9 +144,9 @@ func (m *model) resync(now time.Time, all []Update) {
 		known[u.Ref.UID] = true
 		m.hear(now, u)
 	}
-	for uid, w := range m.words {
-		if !known[uid] && !w.binding && w.phase != PhaseWaiting && w.phase != PhaseRefused {
-			delete(m.words, uid)
+	for uid := range m.words {
+		if !known[uid] {
+			m.forget(uid)
 		}
 	}
 }

@@ -123,7 +123,11 @@ func (l *Ledger) BindingFailed(now time.Time, uid types.UID) Effects {
 			if e.left > 0 {
 				t.arm(&e, t.now.Add(e.left))
 			}
+			e.lost = false
 			t.put(e, "")
+			if old.lost {
+				t.lost(t.pods[uid])
+			}
 		}
 	})
 }

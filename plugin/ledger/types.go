@@ -121,7 +121,11 @@ type entry struct {
 	refused bool
 	// returned is a claim that was given back: later words on it are out of date.
 	returned string
+	// lost says that the launcher did not know of the reservation while the pod was being bound.
+	lost bool
 }
+
+func (e *entry) wasReturned(claim string) bool { return claim != "" && e.returned == claim }
 
 // Node is what the ledger must know of a node.
 type Node struct {

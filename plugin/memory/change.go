@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
@@ -73,7 +75,7 @@ func (m *Memory) changed(c change) {
 	defer m.mu.Unlock()
 	if c.of(fwk.Node, fwk.Delete) {
 		if node, ok := c.old.(*v1.Node); ok {
-			m.leaving.Insert(node.Name)
+			m.leaves(node.Name)
 		}
 	}
 	if m.scheduling {
@@ -89,6 +91,15 @@ func (m *Memory) changed(c change) {
 		}
 	}
 	m.tryAfter(c)
+}
+
+// leaves notes a node's deletion.
+func (m *Memory) leaves(node string) {
+	now := m.cfg.Clock.Now()
+	if len(m.leaving) >= maxLeaving {
+		maps.DeleteFunc(m.leaving, func(_ string, since time.Time) bool { return now.Sub(since) > maxAge })
+	}
+	m.leaving[node] = now
 }
 
 // undoes reports whether a node that refused the pod may take it after the change.

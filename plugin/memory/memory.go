@@ -43,6 +43,9 @@ const (
 	// maxChanges bounds the changes kept of a scheduling cycle. After more, its refusal is
 	// not kept.
 	maxChanges = 1000
+	// maxLeaving is how many nodes' deletions are kept in mind before old ones are dropped: the
+	// cache hears of one at once, and no scheduling cycle takes as long as maxAge.
+	maxLeaving = 1000
 )
 
 // Config is what a Memory needs to know.
@@ -96,8 +99,8 @@ type Memory struct {
 	overflown  bool
 	freed      uint64
 	// leaving are nodes whose deletion was told before the cache knew (eventhandlers.go,
-	// deleteNodeFromCache).
-	leaving sets.Set[string]
+	// deleteNodeFromCache), and when.
+	leaving map[string]time.Time
 }
 
 // refusal is what is known of the pods of one key.
@@ -124,7 +127,7 @@ func New(cfg Config) (*Memory, error) {
 		}
 	}
 	return &Memory{
-		cfg: cfg, hints: hints, refusals: map[string]*refusal{}, leaving: sets.New[string](),
+		cfg: cfg, hints: hints, refusals: map[string]*refusal{}, leaving: map[string]time.Time{},
 		lines: map[string]*line{}, inLine: map[types.UID]*line{}, called: make(chan struct{}, 1),
 	}, nil
 }
@@ -236,7 +239,7 @@ func (m *Memory) doubt(r *refusal, nodes fwk.NodeInfoLister) string {
 		if _, err := nodes.Get(name); err == nil {
 			return "NodeLeaving"
 		}
-		m.leaving.Delete(name)
+		delete(m.leaving, name)
 	}
 	for _, c := range m.changes {
 		if m.undoes(c, r) {
