@@ -156,5 +156,5 @@ func (l *loop) plan(why string) {
 	l.log.Info("batch closed", "pods", len(pods), "toCome", len(toCome), "because", why, "after", time.Since(since).Round(time.Millisecond))
 	l.planning, l.ended = true, sets.New[types.UID]()
 	claims, leaving := l.held()
-	l.submit(job{batch: &batch{pods: slices.Concat(pods, toCome), toCome: kins, needs: needs, claims: claims, leaving: leaving, standIns: standIns}})
+	l.submit(job{batch: &batch{pods: slices.Concat(pods, toCome), toCome: kins, needs: needs, claims: claims, leaving: leaving, standIns: standIns, late: l.late(claims)}})
 }

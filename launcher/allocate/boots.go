@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
@@ -49,6 +50,39 @@ func (b boots) expect(claim *v1alpha1.NodeClaim) time.Time {
 		return time.Time{}
 	}
 	return bought.Add(took)
+}
+
+// A node is late when it takes lateFactor times as long as others did, and at least lateLeast;
+// where nothing is known of others, lateUnknown.
+const (
+	lateFactor  = 3
+	lateLeast   = 2 * time.Minute
+	lateUnknown = 5 * time.Minute
+)
+
+// late tells whether the node of a claim should long have been initialized.
+func (b boots) late(claim *v1alpha1.NodeClaim, now time.Time) bool {
+	bought := trueSince(claim, v1alpha1.ConditionLaunched)
+	if bought.IsZero() || !trueSince(claim, v1alpha1.ConditionInitialized).IsZero() {
+		return false
+	}
+	patience := lateUnknown
+	if ready := b.expect(claim); !ready.IsZero() {
+		patience = max(lateLeast, lateFactor*ready.Sub(bought))
+	}
+	return now.Sub(bought) > patience
+}
+
+// late are those claims, by name, that may never be initialized: it would be for nothing to
+// have more pods wait for them.
+func (l *loop) late(claims []*v1alpha1.NodeClaim) sets.Set[string] {
+	now, late := time.Now(), sets.New[string]()
+	for _, c := range claims {
+		if l.boots.late(c, now) {
+			late.Insert(c.Name)
+		}
+	}
+	return late
 }
 
 func bootOf(claim *v1alpha1.NodeClaim) boot {

@@ -5,7 +5,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
@@ -55,5 +59,59 @@ func TestExpectedReady(t *testing.T) {
 				t.Errorf("expected %s after its purchase, want %s", got.Sub(start), tt.want)
 			}
 		})
+	}
+}
+
+// TestLateNode: a node that should long have been ready gets no more pods, and when its claim
+// is given up, its pods are planned for again with patience.
+func TestLateNode(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		took time.Duration // by the nodes before it; 0 for none
+		age  time.Duration // since its purchase
+		want bool
+	}{
+		{"as long as others", 40 * time.Second, 40 * time.Second, false},
+		{"three times as long, but not for long", 20 * time.Second, 90 * time.Second, false},
+		{"more than three times as long", time.Minute, 181 * time.Second, true},
+		{"nothing is known of others", 0, 4 * time.Minute, false},
+		{"nothing is known of others, and it is long ago", 0, 6 * time.Minute, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLoop(t, waiting("a"), waiting("b"))
+			if tt.took > 0 {
+				l.boots[boot{}] = tt.took
+			}
+			claim := launched("a")
+			meta.SetStatusCondition(&claim.Status.Conditions, metav1.Condition{
+				Type: v1alpha1.ConditionLaunched, Status: metav1.ConditionTrue, Reason: "Launched",
+				LastTransitionTime: metav1.NewTime(time.Now().Add(-tt.age)),
+			})
+			l.observe(event{claim: claim})
+			l.reserve([]*corev1.Pod{waiting("b")})
+			l.plan("test")
+			b := l.queue[0].batch
+			p, _ := newPlanner(t, interceptor.Funcs{})
+			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
+			if err := p.addNodes(t.Context(), v, *b, sets.New[types.UID]("b")); err != nil {
+				t.Fatal(err)
+			}
+			if late := len(v.rooms) == 0; late != tt.want {
+				t.Errorf("late: %v", late)
+			}
+		})
+	}
+}
+
+func TestNodeThatIsNeverReadyCallsForPatience(t *testing.T) {
+	l := newLoop(t, waiting("a"))
+	claim := launched("a")
+	l.observe(event{claim: claim})
+	meta.SetStatusCondition(&claim.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionInitialized, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInitializationTimeout, Message: "not ready",
+	})
+	l.observe(event{claim: claim, gone: true})
+	if e := l.pods["a"]; e.Phase != Unlaunchable || e.Reason != "not ready" {
+		t.Errorf("the pod is %s (%s)", e.Phase, e.Reason)
 	}
 }

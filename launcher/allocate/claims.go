@@ -148,11 +148,14 @@ func (l *loop) again(e *entry, reason string, patience bool, now time.Time) {
 func failure(claim *v1alpha1.NodeClaim) (reason string, patience bool) {
 	c := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched)
 	registered := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionRegistered)
+	initialized := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionInitialized)
 	switch {
 	case c != nil && c.Status == "False" && c.Reason != v1alpha1.ReasonInsufficientCapacity && c.Reason != "":
 		return forPeople(c.Message), true
 	case registered != nil && registered.Status == "False" && registered.Reason == v1alpha1.ReasonRegistrationTimeout:
 		return forPeople(registered.Message), true
+	case initialized != nil && initialized.Status == "False" && initialized.Reason == v1alpha1.ReasonInitializationTimeout:
+		return forPeople(initialized.Message), true
 	}
 	if c != nil && c.Status == "False" {
 		return forPeople(c.Message), false

@@ -43,6 +43,8 @@ type batch struct {
 	claims []*v1alpha1.NodeClaim // that exist or were just written
 	// standIns are for the pods that claims have seats for.
 	standIns map[string][]*corev1.Pod
+	// late claims, by name, are not to be given more pods.
+	late sets.Set[string]
 	// leaving claims count against limits and capacity reservations only.
 	leaving []*v1alpha1.NodeClaim
 	// succeeds names, of pods to come that are successors, the interrupted claim of those they follow.

@@ -155,7 +155,7 @@ func (p *planner) classOf(ctx context.Context, pool *v1alpha1.NodePool) (*v1alph
 // Pods that are planned for hold no place, whatever a claim says that does not know of
 // their release yet, and get no place anew on a node that could not take them. A claim
 // whose node was ready once is not on its way: where the node is missing, it is gone. One
-// whose node somebody has cordoned is on its way, but not for more pods.
+// whose node somebody has cordoned, or that is late, is on its way, but not for more pods.
 func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.Set[types.UID]) error {
 	infos, waiting, err := p.lookout.NodeInfos(ctx, p.cfg.Client)
 	if err != nil {
@@ -169,7 +169,7 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 		if info == nil || !initialized {
 			info = v.inFlight(claim, info)
 			infos[cmp.Or(claim.Status.NodeName, info.Node().Name)] = info
-			if claim.Status.InstanceType != "" && !initialized && !cordoned && !slices.ContainsFunc(claim.Status.Released, planned.Has) {
+			if claim.Status.InstanceType != "" && !initialized && !cordoned && !b.late.Has(claim.Name) && !slices.ContainsFunc(claim.Status.Released, planned.Has) {
 				v.rooms[info.Node().Name] = claim
 			}
 		}

@@ -84,6 +84,8 @@ type Batch struct {
 type NodeClaims struct {
 	LaunchTimeout       metav1.Duration `json:"launchTimeout,omitzero"`       // default 5m
 	RegistrationTimeout metav1.Duration `json:"registrationTimeout,omitzero"` // default 15m
+	// InitializationTimeout is from the registration until the node is ready for pods; default 15m.
+	InitializationTimeout metav1.Duration `json:"initializationTimeout,omitzero"`
 	// CollectEvery is the garbage collector's period; default 2m.
 	CollectEvery metav1.Duration `json:"collectEvery,omitzero"`
 }
@@ -152,6 +154,7 @@ func (c *Config) durations() []duration {
 		{batch.Child("longest"), &c.Batch.Longest, time.Second},
 		{claims.Child("launchTimeout"), &c.NodeClaims.LaunchTimeout, 5 * time.Minute},
 		{claims.Child("registrationTimeout"), &c.NodeClaims.RegistrationTimeout, 15 * time.Minute},
+		{claims.Child("initializationTimeout"), &c.NodeClaims.InitializationTimeout, 15 * time.Minute},
 		{claims.Child("collectEvery"), &c.NodeClaims.CollectEvery, 2 * time.Minute},
 		{field.NewPath("unavailableFor"), &c.UnavailableFor, 3 * time.Minute},
 	}

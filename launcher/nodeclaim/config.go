@@ -55,6 +55,8 @@ type Config struct {
 	LaunchTimeout time.Duration
 	// RegistrationTimeout is how long an instance may take to register its Node. 15 min.
 	RegistrationTimeout time.Duration
+	// InitializationTimeout is how long a registered Node may take to be ready for pods. 15 min.
+	InitializationTimeout time.Duration
 	// CollectEvery is the garbage collector's period. 2 min.
 	CollectEvery time.Duration
 	// OrphanAge is how old an instance without a claim must be to be collected. 1 min.
@@ -102,6 +104,7 @@ func (c *Config) setDefaults() error {
 	}{
 		{"LaunchTimeout", &c.LaunchTimeout, 5 * time.Minute},
 		{"RegistrationTimeout", &c.RegistrationTimeout, 15 * time.Minute},
+		{"InitializationTimeout", &c.InitializationTimeout, 15 * time.Minute},
 		{"CollectEvery", &c.CollectEvery, 2 * time.Minute},
 		{"OrphanAge", &c.OrphanAge, time.Minute},
 		{"SettleTime", &c.SettleTime, 30 * time.Second},

@@ -5,7 +5,7 @@
 //	           launch               registration          initialization
 //	(new) ───────────────▶ Launched ────────────▶ Registered ───────────▶ Initialized
 //	  │                       │                       │                       │
-//	  │ rejected, timed out   │ timed out, gone       │ gone                  │ deleted
+//	  │ rejected, timed out   │ timed out, gone       │ timed out, gone       │ deleted
 //	  ▼                       ▼                       ▼                       ▼
 //	abandon ─────────────▶ termination: cordon, drain, terminate, remove Node and claim
 //	         if bought

@@ -130,6 +130,33 @@ func TestInitialization(t *testing.T) {
 	}
 }
 
+// TestNodeIsNeverReady: what registers and does not get ready for pods is not kept for ever.
+func TestNodeIsNeverReady(t *testing.T) {
+	notReady := func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse }
+	w := newWorld(t, newClaim(launched), newNode(notReady))
+	if result := w.reconcile(w.join, "a"); result.RequeueAfter != w.join.readyTimeout {
+		t.Fatalf("looks again after %s", result.RequeueAfter)
+	}
+	w.clock.Step(w.join.readyTimeout - time.Second)
+	if w.reconcile(w.join, "a"); w.claim().DeletionTimestamp != nil {
+		t.Fatal("given up before its time")
+	}
+	w.clock.Step(time.Second)
+	for range 2 { // and again before the cache shows it
+		w.reconcile(w.join, "a")
+	}
+	claim := w.claim()
+	if got := condition(claim, v1alpha1.ConditionInitialized); got != "False InitializationTimeout" || claim.DeletionTimestamp == nil {
+		t.Errorf("Initialized is %q, deletion timestamp %v", got, claim.DeletionTimestamp)
+	}
+	if n := w.events.count("NodeClaim InitializationTimeout"); n != 1 {
+		t.Errorf("%d events", n)
+	}
+	if got := endReason(claim); got != v1alpha1.ReasonInitializationTimeout {
+		t.Errorf("it ends because of %s", got)
+	}
+}
+
 func TestCatalogIsTaughtAgainAfterRestart(t *testing.T) {
 	w := newWorld(t, newClaim(launched), newNode(nil))
 	for range 3 {

@@ -26,13 +26,18 @@ type joiner struct {
 	catalog  Catalog
 	recorder events.EventRecorder
 	metrics  *metrics
-	timeout  time.Duration
+	// timeout is how long a node may take to register, readyTimeout how long from then to be
+	// initialized.
+	timeout, readyTimeout time.Duration
 
 	taught taught
 }
 
 func newJoiner(s store, cfg Config, m *metrics) *joiner {
-	return &joiner{store: s, catalog: cfg.Catalog, recorder: cfg.Recorder, metrics: m, timeout: cfg.RegistrationTimeout}
+	return &joiner{
+		store: s, catalog: cfg.Catalog, recorder: cfg.Recorder, metrics: m,
+		timeout: cfg.RegistrationTimeout, readyTimeout: cfg.InitializationTimeout,
+	}
 }
 
 // Reconcile brings one claim's node closer to Initialized.
@@ -52,29 +57,45 @@ func (j *joiner) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 		return reconcile.Result{}, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
 	switch {
+	case hasReason(claim, v1alpha1.ConditionInitialized, reasonInitializationTimeout): // and then we crashed
+		return reconcile.Result{}, j.delete(ctx, claim)
 	case node == nil && isTrue(claim, v1alpha1.ConditionRegistered):
 		return reconcile.Result{}, j.lost(ctx, claim)
 	case node == nil:
 		return j.await(ctx, claim)
 	case !isTrue(claim, v1alpha1.ConditionInitialized):
-		return reconcile.Result{}, j.join(ctx, claim, node)
+		return j.join(ctx, claim, node)
 	default:
 		return reconcile.Result{}, j.teach(ctx, claim, node)
 	}
 }
 
-// join registers the node if it is not, and initializes it as far as it is ready.
-func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
+// join registers the node if it is not, and initializes it as far as it is ready. A node that
+// is not when its time is over never will be, and its claim ends: pods wait for it, and it costs.
+func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (reconcile.Result, error) {
 	registered := isTrue(claim, v1alpha1.ConditionRegistered)
 	if !registered {
 		if err := j.adopt(ctx, claim, node); err != nil {
-			return err
+			return reconcile.Result{}, err
 		}
 	}
 	if err := j.teach(ctx, claim, node); err != nil {
-		return err
+		return reconcile.Result{}, err
 	}
 	missing := missingOf(claim, node)
+	if err := j.joined(ctx, claim, node, registered, missing); err != nil || missing == nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	since := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionRegistered).LastTransitionTime
+	if left := since.Add(j.readyTimeout).Sub(j.clock.Now()); left > 0 {
+		return reconcile.Result{RequeueAfter: left}, nil
+	}
+	return reconcile.Result{}, j.expire(ctx, claim, v1alpha1.ConditionInitialized, reasonInitializationTimeout,
+		fmt.Sprintf("node %s was not ready for pods within %s of its registration: %s", node.Name, j.readyTimeout, missing.message))
+}
+
+// joined writes on the claim how far its node has come.
+func (j *joiner) joined(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, registered bool, missing *blocker) error {
 	wrote, err := j.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
 		c.Status.NodeName = node.Name
 		if len(node.Status.Allocatable) > 0 {
@@ -88,7 +109,7 @@ func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *core
 		}
 	})
 	if err != nil || !wrote {
-		return client.IgnoreNotFound(err)
+		return err
 	}
 	age := j.clock.Since(claim.CreationTimestamp.Time).Seconds()
 	logger := log.FromContext(ctx).WithValues(facts(claim)...)
@@ -114,17 +135,23 @@ func (j *joiner) await(ctx context.Context, claim *v1alpha1.NodeClaim) (reconcil
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	return reconcile.Result{}, j.expire(ctx, claim, v1alpha1.ConditionRegistered, reasonRegistrationTimeout, message)
+}
+
+// expire ends a claim whose node took too long for a condition. The reason is written before
+// the deletion: the claim's pods are planned for again with patience.
+func (j *joiner) expire(ctx context.Context, claim *v1alpha1.NodeClaim, condition, reason, message string) error {
 	wrote, err := j.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
-		j.set(c, v1alpha1.ConditionRegistered, metav1.ConditionFalse, reasonRegistrationTimeout, message)
+		j.set(c, condition, metav1.ConditionFalse, reason, message)
 	})
 	if err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
+		return client.IgnoreNotFound(err)
 	}
 	if wrote {
-		log.FromContext(ctx).Info("registration timed out", "instance", claim.Status.InstanceID, "message", message)
-		j.recorder.Eventf(claim, nil, corev1.EventTypeWarning, reasonRegistrationTimeout, "Register", "%s", message)
+		log.FromContext(ctx).Info("node did not come", "reason", reason, "instance", claim.Status.InstanceID, "message", message)
+		j.recorder.Eventf(claim, nil, corev1.EventTypeWarning, reason, "Register", "%s", message)
 	}
-	return reconcile.Result{}, j.delete(ctx, claim)
+	return j.delete(ctx, claim)
 }
 
 // lost ends a claim whose Node was removed although its finalizer says not to: a kubelet

@@ -40,6 +40,8 @@ const (
 	reasonStartupTaints = "StartupTaintsRemain"
 	reasonResources     = "ResourcesNotRegistered"
 
+	reasonInitializationTimeout = v1alpha1.ReasonInitializationTimeout
+
 	reasonDraining     = "Draining"
 	reasonDrained      = "Drained"
 	reasonDrainBlocked = "DrainBlocked"
@@ -197,6 +199,9 @@ func endReason(claim *v1alpha1.NodeClaim) string {
 	}
 	if hasReason(claim, v1alpha1.ConditionRegistered, reasonRegistrationTimeout) {
 		return reasonRegistrationTimeout
+	}
+	if hasReason(claim, v1alpha1.ConditionInitialized, reasonInitializationTimeout) {
+		return reasonInitializationTimeout
 	}
 	if hasReason(claim, v1alpha1.ConditionInstanceTerminated, reasonInstanceGone) {
 		return reasonInstanceGone

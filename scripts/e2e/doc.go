@@ -101,6 +101,9 @@
 //	never registers         nodeClaims.registrationTimeout → 15 min and a launch, with patience
 //	                        that doubles from 1 s to 5 min when it happens again
 //	                        scripts/e2e.TestNodesLost launcher/nodeclaim.TestRegistrationIgnoresStranger
+//	registers, but is never nodeClaims.initializationTimeout → 15 min and a launch, with patience;
+//	ready for pods          once it is late, new pods are not told to wait for it
+//	                        launcher/nodeclaim.TestNodeIsNeverReady launcher/allocate.TestLateNode
 //	registers under         claim and node belong together by provider id; the ledger follows the
 //	another name            name → at once
 //	                        scripts/e2e.TestNodesLost plugin.TestNodeOfAnotherName

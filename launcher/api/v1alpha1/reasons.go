@@ -1,6 +1,6 @@
 package v1alpha1
 
-// Reasons with which a NodeClaim's Launched or Registered condition is False for good:
+// Reasons with which a NodeClaim's Launched, Registered or Initialized condition is False for good:
 // the claim is deleted, and its pods are planned for anew.
 const (
 	// ReasonInsufficientCapacity: the cloud had none of the accepted offerings. They are
@@ -8,6 +8,8 @@ const (
 	ReasonInsufficientCapacity = "InsufficientCapacity"
 	// ReasonRegistrationTimeout: the instance never became a Node.
 	ReasonRegistrationTimeout = "RegistrationTimeout"
+	// ReasonInitializationTimeout: the Node never became ready for pods.
+	ReasonInitializationTimeout = "InitializationTimeout"
 )
 
 // Reasons with which Launched is False for the moment: the launch is tried again.

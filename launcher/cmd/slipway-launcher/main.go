@@ -139,9 +139,10 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 			return nodeclaim.SetupWithManager(mgr, nodeclaim.Config{
 				Provider: provider, Catalog: catalog, Recorder: mgr.GetEventRecorder("slipway-launcher"),
 				Clock: clock.RealClock{}, Metrics: metrics.Registry, Notices: notices(provider, cfg),
-				LaunchTimeout:       cfg.NodeClaims.LaunchTimeout.Duration,
-				RegistrationTimeout: cfg.NodeClaims.RegistrationTimeout.Duration,
-				CollectEvery:        cfg.NodeClaims.CollectEvery.Duration,
+				LaunchTimeout:         cfg.NodeClaims.LaunchTimeout.Duration,
+				RegistrationTimeout:   cfg.NodeClaims.RegistrationTimeout.Duration,
+				InitializationTimeout: cfg.NodeClaims.InitializationTimeout.Duration,
+				CollectEvery:          cfg.NodeClaims.CollectEvery.Duration,
 			})
 		},
 		func() error {
