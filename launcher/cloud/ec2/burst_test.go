@@ -144,7 +144,7 @@ func launchPatiently(t *testing.T, p *ec2.Provider, claims []*v1alpha1.NodeClaim
 		if !errors.Is(err, cloud.ErrThrottled) {
 			return got, err
 		}
-		time.Sleep(time.Second)
+		time.Sleep(15 * time.Second)
 	}
 }
 

@@ -187,25 +187,25 @@ func (f fleet) read(out *ec2.CreateFleetOutput, denied func(message string) stri
 	r.unavailable = sortedUnique(r.unavailable, func(k offering.Key) string {
 		return k.InstanceType + " " + k.Zone + " " + k.CapacityType + " " + k.ReservationID
 	})
-	r.err, r.final = worst(byKind, r.unavailable)
+	r.final, r.err = worst(byKind, r.unavailable)
 	return r
 }
 
 // worst chooses what to tell the caller when errors of several kinds came back: want of
-// capacity first, because another plan mends it.
-func worst(byKind map[error][]error, unavailable []offering.Key) (err error, final bool) {
+// capacity first, because another plan mends it. It tells whether that is final.
+func worst(byKind map[error][]error, unavailable []offering.Key) (final bool, err error) {
 	if lacking := byKind[cloud.ErrCapacity]; len(lacking) > 0 {
-		return &cloud.CapacityError{Offerings: unavailable, Err: joined(lacking)}, true
+		return true, &cloud.CapacityError{Offerings: unavailable, Err: joined(lacking)}
 	}
 	for _, k := range []error{cloud.ErrDenied, cloud.ErrThrottled, cloud.ErrInvalid} {
 		if errs := byKind[k]; len(errs) > 0 {
-			return fmt.Errorf("%w: %w", k, joined(errs)), !errors.Is(k, cloud.ErrThrottled)
+			return !errors.Is(k, cloud.ErrThrottled), fmt.Errorf("%w: %w", k, joined(errs))
 		}
 	}
 	if errs := byKind[nil]; len(errs) > 0 {
-		return joined(errs), false
+		return false, joined(errs)
 	}
-	return nil, false
+	return false, nil
 }
 
 // joined puts errors on one line, each once.

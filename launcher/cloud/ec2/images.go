@@ -93,7 +93,7 @@ func (p *Provider) findImages(ctx context.Context, terms []v1alpha1.AMISelectorT
 		var err error
 		switch {
 		case t.ID != "":
-			variantOf[t.ID] = variantOf[t.ID]
+			variantOf[t.ID] = ""
 		case t.SSMParameter != "":
 			var id string
 			if id, err = p.parameter(ctx, t.SSMParameter); err == nil {

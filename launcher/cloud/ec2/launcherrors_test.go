@@ -104,6 +104,9 @@ var launchErrors = []struct {
 
 func wantKind(t *testing.T, err, want error) {
 	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
 	for _, k := range cloudKinds {
 		if got := errors.Is(err, k); got != errors.Is(want, k) {
 			t.Errorf("error %q: is %q = %v", err, k, got)
@@ -112,92 +115,89 @@ func wantKind(t *testing.T, err, want error) {
 }
 
 // TestRefusedCall: the whole call fails. Capacity that is wanting is that of all pools asked
-// for; once the fault is gone the very same claim can be launched.
+// for; once the fault is gone the very same claim can be launched. One bubble serves all codes:
+// what the region has is read once.
 func TestRefusedCall(t *testing.T) {
-	for _, tt := range launchErrors {
-		t.Run(tt.code, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, p := throttledEC2(t)
-				must(t, s.InjectFault(simec2.Fault{Action: "CreateFleet", Code: tt.code}))
-				claim := newClaim(m6g, m5)
-				_, err := p.Launch(t.Context(), claim, nil)
-				if err == nil {
-					t.Fatal("launched")
+	synctest.Test(t, func(t *testing.T) {
+		s, p := throttledEC2(t)
+		for _, tt := range launchErrors {
+			t.Log(tt.code)
+			before := len(s.Instances())
+			must(t, s.SetFaults(simec2.Fault{Action: "CreateFleet", Code: tt.code}))
+			claim := newClaim(m6g, m5)
+			_, err := p.Launch(t.Context(), claim, nil)
+			wantKind(t, err, tt.kind)
+			if !strings.Contains(err.Error(), tt.code) {
+				t.Errorf("error %q does not name %s", err, tt.code)
+			}
+			if capacity, ok := errors.AsType[*cloud.CapacityError](err); ok {
+				if diff := cmp.Diff([]offering.Key{keyOf(m5), keyOf(m6g)}, sorted(capacity.Offerings)); diff != "" {
+					t.Errorf("%s: unavailable (-want +got):\n%s", tt.code, diff)
 				}
-				wantKind(t, err, tt.kind)
-				if !strings.Contains(err.Error(), tt.code) {
-					t.Errorf("error %q does not name %s", err, tt.code)
-				}
-				if capacity, ok := errors.AsType[*cloud.CapacityError](err); ok {
-					if diff := cmp.Diff([]offering.Key{keyOf(m5), keyOf(m6g)}, sorted(capacity.Offerings)); diff != "" {
-						t.Errorf("unavailable (-want +got):\n%s", diff)
-					}
-				}
-				must(t, s.SetFaults())
-				if _, err := p.Launch(t.Context(), claim, nil); err != nil || len(s.Instances()) != 1 {
-					t.Errorf("afterwards: %d instances, %v", len(s.Instances()), err)
-				}
-			})
-		})
-	}
+			}
+			must(t, s.SetFaults())
+			if _, err := p.Launch(t.Context(), claim, nil); err != nil || len(s.Instances()) != before+1 {
+				t.Errorf("%s: afterwards %d instances, %v", tt.code, len(s.Instances())-before, err)
+			}
+		}
+	})
 }
 
 // TestRefusedPool: EC2 carries the call out, but for one pool. The other gives the instance at
 // once, in the same call, and only what had no capacity is unavailable.
 func TestRefusedPool(t *testing.T) {
-	s := startEC2(t, simec2.Config{Unthrottled: true})
-	p := newProvider(t, s)
-	for _, tt := range launchErrors {
-		t.Run(tt.code, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := throttledEC2(t)
+		for _, tt := range launchErrors {
+			t.Log(tt.code)
 			before := countCalls(s, "CreateFleet")
 			must(t, s.SetFaults(simec2.Fault{Action: "CreateFleet", Code: tt.code, Pools: &simec2.PoolMatch{InstanceType: "m6g.large"}}))
 			in, err := p.Launch(t.Context(), newClaim(m6g, m5), nil)
 			if err != nil || in.Type != "m5.large" {
-				t.Fatalf("launched %+v, %v", in, err)
+				t.Errorf("%s: launched %+v, %v", tt.code, in, err)
 			}
 			var want []offering.Key
 			if errors.Is(tt.kind, cloud.ErrCapacity) {
 				want = []offering.Key{keyOf(m6g)}
 			}
 			if diff := cmp.Diff(want, in.Unavailable); diff != "" {
-				t.Errorf("unavailable (-want +got):\n%s", diff)
+				t.Errorf("%s: unavailable (-want +got):\n%s", tt.code, diff)
 			}
 			if n := countCalls(s, "CreateFleet") - before; n != 1 {
-				t.Errorf("%d calls", n)
+				t.Errorf("%s: %d calls", tt.code, n)
 			}
-		})
-	}
+		}
+	})
 }
 
 // TestRefusedPools: EC2 carries the call out and launches nothing. The client token is spent;
 // so either the claim is over, with a reason, or another token is used.
 func TestRefusedPools(t *testing.T) {
-	for _, tt := range launchErrors {
-		t.Run(tt.code, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, p := throttledEC2(t)
-				must(t, s.InjectFault(simec2.Fault{Action: "CreateFleet", Code: tt.code, Pools: &simec2.PoolMatch{}, Count: 2}))
-				start := time.Now()
-				in, err := p.Launch(t.Context(), newClaim(m6g, m5), nil)
-				want := tt.kind
-				switch {
-				case tt.kind == nil, errors.Is(tt.kind, cloud.ErrThrottled): // passes
-					if calls := countCalls(s, "CreateFleet"); err != nil || calls != 3 || time.Since(start) < 3*time.Second {
-						t.Fatalf("launched %+v after %d calls and %s, %v", in, calls, time.Since(start), err)
-					}
-					must(t, s.InjectFault(simec2.Fault{Action: "CreateFleet", Code: tt.code, Pools: &simec2.PoolMatch{}}))
-					_, err = p.Launch(t.Context(), newClaim(m6g, m5), nil)
-					want = cloud.ErrCapacity // does not pass in time: other offerings may do
-				case errors.Is(tt.kind, cloud.ErrNotFound):
-					want = cloud.ErrInvalid // of this claim; the next one's class is resolved anew
+	synctest.Test(t, func(t *testing.T) {
+		s, p := throttledEC2(t)
+		for _, tt := range launchErrors {
+			t.Log(tt.code)
+			must(t, s.SetFaults(simec2.Fault{Action: "CreateFleet", Code: tt.code, Pools: &simec2.PoolMatch{}, Count: 2}))
+			before, start := countCalls(s, "CreateFleet"), time.Now()
+			in, err := p.Launch(t.Context(), newClaim(m6g, m5), nil)
+			want := tt.kind
+			switch {
+			case tt.kind == nil, errors.Is(tt.kind, cloud.ErrThrottled): // passes
+				if calls := countCalls(s, "CreateFleet") - before; err != nil || calls != 3 || time.Since(start) < 3*time.Second {
+					t.Errorf("%s: launched %+v after %d calls and %s, %v", tt.code, in, calls, time.Since(start), err)
 				}
-				wantKind(t, err, want)
-				if !strings.Contains(err.Error(), tt.code) {
-					t.Errorf("error %q does not name %s", err, tt.code)
-				}
-			})
-		})
-	}
+				must(t, s.SetFaults(simec2.Fault{Action: "CreateFleet", Code: tt.code, Pools: &simec2.PoolMatch{}}))
+				_, err = p.Launch(t.Context(), newClaim(m6g, m5), nil)
+				want = cloud.ErrCapacity // does not pass in time: other offerings may do
+			case errors.Is(tt.kind, cloud.ErrNotFound):
+				want = cloud.ErrInvalid // of this claim; the next one's class is resolved anew
+			}
+			wantKind(t, err, want)
+			if !strings.Contains(err.Error(), tt.code) {
+				t.Errorf("error %q does not name %s", err, tt.code)
+			}
+		}
+	})
 }
 
 // TestSpotFallsBackToOnDemand where the claim accepts that, at once, and says what was lacking.

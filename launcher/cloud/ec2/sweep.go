@@ -62,14 +62,13 @@ func (l *lastUse) forget(name string) {
 // Run removes launch templates and instance profiles of this cluster that are no longer used,
 // until the context ends. One process at a time must run it.
 func (p *Provider) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		if err := p.Sweep(ctx); err != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "Unused launch templates or instance profiles are left")
 		}
-		if sleep(ctx, p.cfg.Clock, sweepEvery) != nil {
-			return nil
-		}
+		_ = sleep(ctx, p.cfg.Clock, sweepEvery)
 	}
+	return nil
 }
 
 // Sweep removes what was not used for a day.
