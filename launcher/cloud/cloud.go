@@ -91,8 +91,12 @@ type Instance struct {
 	// ReservationID is the capacity reservation it was launched into, if it is reserved.
 	ReservationID string
 	ImageID       string
-	ClaimName     string // from its tags; empty when it carries none
-	ClaimUID      string
+	// SubnetID and SecurityGroups (ids, sorted) are known of instances that were read, not of
+	// those just bought.
+	SubnetID       string
+	SecurityGroups []string
+	ClaimName      string // from its tags; empty when it carries none
+	ClaimUID       string
 	// FleetID is that of the claims it was bought for, where it was bought for one of several.
 	FleetID     string
 	LaunchTime  time.Time

@@ -211,7 +211,9 @@ type fakeCatalog struct {
 }
 
 func (c *fakeCatalog) Types(context.Context, *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
-	return []offering.Type{{Name: "m5.large", Allocatable: corev1.ResourceList{
+	return []offering.Type{{Name: "m5.large", Labels: map[string]string{
+		v1alpha1.LabelInstanceFamily: "m5", corev1.LabelInstanceTypeStable: "m5.large",
+	}, Allocatable: corev1.ResourceList{
 		"cpu": resource.MustParse("2"), "nvidia.com/gpu": resource.MustParse("1"),
 	}}}, nil
 }

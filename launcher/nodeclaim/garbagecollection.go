@@ -100,6 +100,7 @@ func (g *collector) collect(ctx context.Context) error {
 		g.collectClaims(ctx, instances, claims.Items),
 		g.collectReservations(ctx, instances, claims.Items),
 		g.collectNodes(ctx, instances, claims.Items),
+		g.noteNetworks(ctx, instances, claims.Items),
 	)
 }
 

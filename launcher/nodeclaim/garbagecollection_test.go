@@ -2,6 +2,7 @@ package nodeclaim
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -137,5 +138,27 @@ func eventually(t *testing.T, met func() bool) {
 		case <-deadline:
 			t.Fatal("condition not met in 30 s")
 		}
+	}
+}
+
+func TestNetworksAreNoted(t *testing.T) {
+	w := newWorld(t, newClaim(launched))
+	in := cloud.Instance{ID: "i-a", ClaimUID: "uid-a", LaunchTime: w.clock.Now(), SubnetID: "subnet-1", SecurityGroups: []string{"sg-1", "sg-2"}}
+	for _, groups := range [][]string{{"sg-1", "sg-2"}, {"sg-3"}} {
+		in.SecurityGroups = groups
+		w.cloud.add(in)
+		if err := w.collect.collect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.claim().Status; s.SubnetID != "subnet-1" || !slices.Equal(s.SecurityGroups, groups) {
+			t.Errorf("noted %s, %v; want %v", s.SubnetID, s.SecurityGroups, groups)
+		}
+	}
+	version := w.claim().ResourceVersion
+	if err := w.collect.collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if w.claim().ResourceVersion != version {
+		t.Error("written although nothing changed")
 	}
 }

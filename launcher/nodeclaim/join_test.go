@@ -28,6 +28,7 @@ func TestRegistration(t *testing.T) {
 	want := map[string]string{
 		"team": "of the node's own", corev1.LabelTopologyZone: "us-east-1a", corev1.LabelInstanceTypeStable: "m5.large",
 		v1alpha1.LabelNodePool: "default", v1alpha1.LabelRegistered: "true", v1alpha1.LabelCapacityType: "on-demand",
+		v1alpha1.LabelInstanceFamily: "m5",
 	}
 	if diff := cmp.Diff(want, node.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)

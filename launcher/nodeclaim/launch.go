@@ -271,7 +271,7 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 		if priced {
 			s.Price = &price
 		}
-		s.Sizing = class.Sizing()
+		s.Sizing, s.ClassFields = class.Sizing(), class.FieldHashes()
 		if len(s.Allocatable) == 0 {
 			s.Allocatable = predicted
 		}

@@ -21,10 +21,14 @@ import (
 // instance terminated however it is deleted; an owner reference; and what of labels,
 // annotations and taints it did not register with.
 func (j *joiner) adopt(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
-	err := j.updateNode(ctx, node, func(n *corev1.Node) {
+	ofType, err := j.typeLabels(ctx, claim)
+	if err != nil {
+		return err
+	}
+	err = j.updateNode(ctx, node, func(n *corev1.Node) {
 		controllerutil.AddFinalizer(n, v1alpha1.TerminationFinalizer)
 		setOwner(n, claim)
-		n.Labels = withMissing(n.Labels, nodeLabels(claim))
+		n.Labels = withMissing(withMissing(n.Labels, nodeLabels(claim)), ofType)
 		n.Annotations = withMissing(n.Annotations, claim.Spec.Annotations)
 		for _, taint := range claim.Spec.Taints {
 			if !hasTaint(n, &taint) {
@@ -37,6 +41,25 @@ func (j *joiner) adopt(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 		return fmt.Errorf("nodeclaim %s: adopt: %w", claim.Name, err)
 	}
 	return nil
+}
+
+// typeLabels are the labels that every node of the claim's instance type has. Pods may have
+// been promised the node by them, so it is not let into the cluster without.
+func (j *joiner) typeLabels(ctx context.Context, claim *v1alpha1.NodeClaim) (map[string]string, error) {
+	class, err := j.classOf(ctx, claim)
+	if err != nil {
+		return nil, err
+	}
+	types, err := j.catalog.Types(ctx, class)
+	if err != nil {
+		return nil, fmt.Errorf("nodeclaim %s: labels of type %s: %w", claim.Name, claim.Status.InstanceType, err)
+	}
+	for _, t := range types {
+		if t.Name == claim.Status.InstanceType {
+			return t.Labels, nil
+		}
+	}
+	return nil, nil // not sold any more
 }
 
 // nodeLabels are the labels that the claim's node must have.

@@ -20,33 +20,43 @@ func emptyCondition(claim *v1alpha1.NodeClaim) *metav1.Condition {
 	return meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionEmpty)
 }
 
-// isDisrupting tells whether the removal of the claim's node has begun.
-func isDisrupting(claim *v1alpha1.NodeClaim) bool {
-	empty := emptyCondition(claim)
-	return empty != nil && empty.Status == metav1.ConditionTrue && empty.Reason == reasonDisrupting
+// isDisrupting tells whether the removal of the claim's node as an empty one has begun.
+func isDisrupting(claim *v1alpha1.NodeClaim) bool { return begunFor(claim, v1alpha1.ConditionEmpty) }
+
+// begunFor tells whether the removal of the claim's node has begun for what the condition says.
+func begunFor(claim *v1alpha1.NodeClaim, condition string) bool {
+	c := meta.FindStatusCondition(claim.Status.Conditions, condition)
+	return c != nil && c.Status == metav1.ConditionTrue && c.Reason == reasonDisrupting
+}
+
+// isLeaving tells whether the removal of the claim's node has begun, whatever for.
+func isLeaving(claim *v1alpha1.NodeClaim) bool {
+	return isDisrupting(claim) || begunFor(claim, v1alpha1.ConditionExpired) || begunFor(claim, v1alpha1.ConditionDrifted)
 }
 
 // setEmpty writes the condition Empty and tells whether that changed it. at is when
 // its status changed; with reason NoPods, that is when this episode began, even if the
 // last one was never seen to end.
+func (e *emptiness) setEmpty(ctx context.Context, claim *v1alpha1.NodeClaim, status metav1.ConditionStatus, reason, message string, at time.Time) (wrote bool, err error) {
+	return e.setCondition(ctx, claim, reason == reasonNoPods, metav1.Condition{
+		Type: v1alpha1.ConditionEmpty, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(at.Truncate(time.Second)),
+	})
+}
+
+// setCondition writes a condition of the claim and tells whether that changed it; anew
+// makes its time count even if the status is as it was.
 //
 // Conditions are a list, which a merge patch replaces as a whole while other writers
 // have conditions of their own in it: hence the lock.
-func (e *emptiness) setEmpty(ctx context.Context, claim *v1alpha1.NodeClaim, status metav1.ConditionStatus, reason, message string, at time.Time) (wrote bool, err error) {
+func (e *emptiness) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim, anew bool, c metav1.Condition) (wrote bool, err error) {
 	base := claim.DeepCopy()
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		next := base.DeepCopy()
-		if reason == reasonNoPods {
-			meta.RemoveStatusCondition(&next.Status.Conditions, v1alpha1.ConditionEmpty)
+		if anew {
+			meta.RemoveStatusCondition(&next.Status.Conditions, c.Type)
 		}
-		meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
-			Type:               v1alpha1.ConditionEmpty,
-			Status:             status,
-			Reason:             reason,
-			Message:            message,
-			ObservedGeneration: next.Generation,
-			LastTransitionTime: metav1.NewTime(at.Truncate(time.Second)),
-		})
+		c.ObservedGeneration = next.Generation
+		meta.SetStatusCondition(&next.Status.Conditions, c)
 		if equality.Semantic.DeepEqual(base.Status, next.Status) {
 			return nil
 		}
@@ -68,7 +78,7 @@ func (e *emptiness) setEmpty(ctx context.Context, claim *v1alpha1.NodeClaim, sta
 		return nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("nodeclaim %s: write condition %s: %w", claim.Name, v1alpha1.ConditionEmpty, err)
+		return false, fmt.Errorf("nodeclaim %s: write condition %s: %w", claim.Name, c.Type, err)
 	}
 	return wrote, nil
 }

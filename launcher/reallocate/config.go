@@ -1,6 +1,7 @@
 package reallocate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,14 +9,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
 // ErrConfig is wrapped by every complaint about a Config.
 var ErrConfig = errors.New("invalid reallocate configuration")
 
+// Resolver finds what a class stands for; a nil class stands for the launcher's defaults.
+// cloud.Provider is one.
+type Resolver interface {
+	Resolve(ctx context.Context, class *v1alpha1.EC2NodeClass) (v1alpha1.EC2NodeClassStatus, error)
+}
+
 // Config is what the slow loop needs. Zero counts and durations take the default given with them;
 // the rest is required.
 type Config struct {
+	// Resolver says which images and networks nodes of the default class should have.
+	Resolver Resolver
 	// Recorder writes events on Nodes.
 	Recorder events.EventRecorder
 	// Clock tells the time.
@@ -40,6 +51,7 @@ func (c *Config) setDefaults() error {
 		name    string
 		missing bool
 	}{
+		{"Resolver", c.Resolver == nil},
 		{"Recorder", c.Recorder == nil},
 		{"Clock", c.Clock == nil},
 		{"Metrics", c.Metrics == nil},

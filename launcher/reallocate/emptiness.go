@@ -49,6 +49,7 @@ type emptiness struct {
 	metrics  *metrics
 	settle   time.Duration
 	retry    time.Duration
+	resolver Resolver
 
 	episodes episodes
 	places   places
@@ -74,15 +75,35 @@ func (e *emptiness) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	if node == nil || node.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
 	}
+	var wait time.Duration
+	if !isLeaving(claim) || isDisrupting(claim) {
+		if wait, err = e.byEmptiness(ctx, claim, node); err != nil || isDisrupting(claim) {
+			return reconcile.Result{RequeueAfter: wait}, err
+		}
+	}
+	more, err := e.byOutdatedness(ctx, claim, node)
+	return reconcile.Result{RequeueAfter: sooner(wait, more)}, err
+}
+
+// sooner is the shorter of two waits, of which zero means to wait for an event.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// byEmptiness looks whether the node is empty, and has been for long enough. It returns how
+// long to wait until looking again; zero to wait for an event.
+func (e *emptiness) byEmptiness(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
 	why, err := e.occupied(ctx, e.client, claim, node)
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
 	if why != "" {
-		return reconcile.Result{}, e.keep(ctx, claim, node, why)
+		return 0, e.keep(ctx, claim, node, why)
 	}
-	wait, err := e.empty(ctx, claim, node)
-	return reconcile.Result{RequeueAfter: wait}, err
+	return e.empty(ctx, claim, node)
 }
 
 // forget drops what was remembered of a claim that is gone.
@@ -105,6 +126,11 @@ func (e *emptiness) occupied(ctx context.Context, pods client.Reader, claim *v1a
 			return "pod " + podName(&on[i]) + " runs on it", nil
 		}
 	}
+	return e.promised(ctx, claim, node)
+}
+
+// promised says for which pod that is not there yet the node is kept; empty when for none.
+func (e *emptiness) promised(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
 	reserved, err := cluster.OpenReservations(ctx, e.client, claim)
 	if err != nil {
 		return "", err
@@ -218,7 +244,9 @@ func (e *emptiness) empty(ctx context.Context, claim *v1alpha1.NodeClaim, node *
 	case left > 0:
 		return left, nil
 	}
-	return e.remove(ctx, claim, node, &pool)
+	return e.remove(ctx, claim, node, &pool, cause{
+		reason: v1alpha1.ReasonEmpty, condition: reasonNoPods, message: "empty for its pool's consolidateAfter", needed: e.occupied, keep: e.keep,
+	})
 }
 
 // begin says on claim and node that the node is empty, once an episode. It takes back

@@ -56,7 +56,7 @@ func TestAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = SetupWithManager(mgr, Config{
-		Recorder: &fakeRecorder{}, Clock: clock.RealClock{}, Metrics: prometheus.NewRegistry(), SettleTime: 2 * time.Second,
+		Resolver: &fakeResolver{}, Recorder: &fakeRecorder{}, Clock: clock.RealClock{}, Metrics: prometheus.NewRegistry(), SettleTime: 2 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -28,9 +28,9 @@ type place struct {
 	deleted bool      // the claim's deletion was asked for
 }
 
-// take gives the claim a place in its pool's budgets, if there is one; else it says
-// why not. A claim keeps its place until free is called or it is gone.
-func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeClaim, pool *v1alpha1.NodePool) (full string, err error) {
+// take gives the claim a place in its pool's budgets for the reason, if there is one; else
+// it says why not. A claim keeps its place until free is called or it is gone.
+func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeClaim, pool *v1alpha1.NodePool, reason v1alpha1.DisruptionReason) (full string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.seed(ctx, e.direct); err != nil {
@@ -51,7 +51,7 @@ func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeCla
 			leaving++
 		}
 	}
-	may, err := allowed(pool.Spec.Disruption.Budgets, v1alpha1.ReasonEmpty, total, e.clock.Now())
+	may, err := allowed(pool.Spec.Disruption.Budgets, reason, total, e.clock.Now())
 	if err != nil {
 		return "", err
 	}
@@ -89,7 +89,7 @@ func (p *places) isLeaving(claim *v1alpha1.NodeClaim) bool {
 	if claim.DeletionTimestamp != nil || p.taken[claim.Name].claim == claim.UID {
 		return true
 	}
-	return isDisrupting(claim)
+	return isLeaving(claim)
 }
 
 // of returns the claim's place; the zero place where it has none.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,35 +21,46 @@ import (
 // disruptedTaint keeps new pods off a node that is on its way out.
 var disruptedTaint = corev1.Taint{Key: v1alpha1.DisruptedTaintKey, Effect: corev1.TaintEffectNoSchedule}
 
-// remove takes an empty node one step closer to its end: a place in the budgets and the
-// taint, then, when no pod can be on its way to it any more, a last look and the end of its
+// cause is why a node is to go.
+type cause struct {
+	reason    v1alpha1.DisruptionReason // Empty, Expired or Drifted, which are conditions as well
+	condition string                    // the condition's reason while nothing else is to be said
+	message   string                    // "empty for its pool's consolidateAfter"
+	// needed says, by a reader of pods, what the node is needed for; empty when for nothing.
+	needed func(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error)
+	// keep ends the cause when the node turns out to be needed.
+	keep func(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, why string) error
+}
+
+// remove takes a node one step closer to its end: a place in the budgets and the taint,
+// then, when no pod can be on its way to it any more, a last look and the end of its
 // claim. It returns how long to wait until the next step; zero to wait for an event.
-func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool) (time.Duration, error) {
+func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool, c cause) (time.Duration, error) {
 	place := e.places.of(claim)
 	if wait := place.settled.Sub(e.clock.Now()); wait > 0 || place.deleted {
 		return max(0, wait), nil
 	}
-	if kept, err := e.forbidden(ctx, e.client, claim, node); err != nil || kept {
+	if kept, err := e.forbidden(ctx, e.client, claim, node, c); err != nil || kept {
 		return 0, err
 	}
-	full, err := e.places.take(ctx, e, claim, pool)
+	full, err := e.places.take(ctx, e, claim, pool, c.reason)
 	if err != nil {
 		return 0, fmt.Errorf("pool %s: %w", pool.Name, err)
 	}
 	if full != "" {
 		e.waiting.add(claim)
-		return e.retry, e.block(ctx, claim, node, reasonBudget, full)
+		return e.retry, e.block(ctx, claim, node, c, reasonBudget, full)
 	}
 	e.waiting.remove(claim.Name)
 	if place.settled.IsZero() {
-		return e.mark(ctx, claim, node)
+		return e.mark(ctx, claim, node, c)
 	}
-	return 0, e.end(ctx, claim, node)
+	return 0, e.end(ctx, claim, node, c)
 }
 
 // end asks for the claim's end if the API server, which the cache may lag behind, agrees
 // that nothing is in the way.
-func (e *emptiness) end(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
+func (e *emptiness) end(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) error {
 	fresh := &corev1.Node{}
 	if err := e.direct.Get(ctx, client.ObjectKeyFromObject(node), fresh); err != nil {
 		return client.IgnoreNotFound(err)
@@ -56,26 +68,26 @@ func (e *emptiness) end(ctx context.Context, claim *v1alpha1.NodeClaim, node *co
 	if fresh.UID != node.UID || fresh.DeletionTimestamp != nil {
 		return nil
 	}
-	why, err := e.occupied(ctx, e.direct, claim, fresh)
+	why, err := c.needed(ctx, e.direct, claim, fresh)
 	if err != nil {
 		return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
 	if why != "" {
-		return e.keep(ctx, claim, fresh, why)
+		return c.keep(ctx, claim, fresh, why)
 	}
-	if kept, err := e.forbidden(ctx, e.direct, claim, fresh); err != nil || kept {
+	if kept, err := e.forbidden(ctx, e.direct, claim, fresh, c); err != nil || kept {
 		return err
 	}
-	return e.delete(ctx, claim, fresh)
+	return e.delete(ctx, claim, fresh, c)
 }
 
 // forbidden tells whether somebody forbids to disrupt the node, and then says so on it.
-func (e *emptiness) forbidden(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (bool, error) {
+func (e *emptiness) forbidden(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (bool, error) {
 	who, err := protected(ctx, pods, claim, node)
 	if err != nil || who == "" {
 		return false, err
 	}
-	return true, e.block(ctx, claim, node, reasonDoNotDisrupt, who+" is annotated "+v1alpha1.DoNotDisruptAnnotation)
+	return true, e.block(ctx, claim, node, c, reasonDoNotDisrupt, who+" is annotated "+v1alpha1.DoNotDisruptAnnotation)
 }
 
 // protected names what forbids to disrupt the node; empty when nothing does. A pod
@@ -99,21 +111,21 @@ func protected(ctx context.Context, from client.Reader, claim *v1alpha1.NodeClai
 	return "", nil
 }
 
-// block says on claim and node, once a reason, what keeps an empty node, and gives up
-// a removal that had begun.
-func (e *emptiness) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, reason, message string) error {
-	if isDisrupting(claim) {
+// block says on claim and node, once a reason, what keeps a node that is to go, and gives
+// up a removal that had begun.
+func (e *emptiness) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause, reason, why string) error {
+	if begunFor(claim, string(c.reason)) {
 		if err := e.untaint(ctx, node); err != nil {
 			return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 		}
 	}
-	if empty := emptyCondition(claim); empty == nil || empty.Reason != reason {
-		_, err := e.setEmpty(ctx, claim, metav1.ConditionTrue, reason, message, e.clock.Now())
+	if was := meta.FindStatusCondition(claim.Status.Conditions, string(c.reason)); was == nil || was.Reason != reason {
+		_, err := e.setCondition(ctx, claim, false, e.conditionOf(c, reason, c.message+"; "+why))
 		if err != nil {
 			return client.IgnoreNotFound(err)
 		}
-		log.FromContext(ctx).Info("empty node stays", "node", node.Name, "reason", reason, "message", message)
-		e.recorder.Eventf(node, claim, corev1.EventTypeNormal, "DisruptionBlocked", "Keep", "Empty, but not removed: %s", message)
+		log.FromContext(ctx).Info("node stays", "node", node.Name, "for", c.reason, "reason", reason, "message", why)
+		e.recorder.Eventf(node, claim, corev1.EventTypeNormal, "DisruptionBlocked", "Keep", "%s, but not removed: %s", c.reason, why)
 	}
 	e.places.free(claim.Name)
 	return nil
@@ -122,9 +134,8 @@ func (e *emptiness) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *
 // mark taints the node and tells how long to wait until no pod can be on its way to it
 // any more. The condition is written first: it says who put the taint there, to whoever
 // goes on after a crash.
-func (e *emptiness) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
-	_, err := e.setEmpty(ctx, claim, metav1.ConditionTrue, reasonDisrupting, "empty for its pool's consolidateAfter; being removed", e.clock.Now())
-	if err != nil {
+func (e *emptiness) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (time.Duration, error) {
+	if _, err := e.setCondition(ctx, claim, false, e.conditionOf(c, reasonDisrupting, c.message+"; being removed")); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
 	if err := e.taint(ctx, node); err != nil {
@@ -134,8 +145,15 @@ func (e *emptiness) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *c
 	return e.settle, nil
 }
 
+// conditionOf is the condition by which a cause is told.
+func (e *emptiness) conditionOf(c cause, reason, message string) metav1.Condition {
+	return metav1.Condition{
+		Type: string(c.reason), Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(e.clock.Now()),
+	}
+}
+
 // delete asks for the claim's end.
-func (e *emptiness) delete(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
+func (e *emptiness) delete(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) error {
 	err := e.client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
@@ -144,9 +162,9 @@ func (e *emptiness) delete(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 		return fmt.Errorf("nodeclaim %s: delete: %w", claim.Name, err)
 	}
 	e.places.deleted(claim) // its place is taken until it is gone
-	log.FromContext(ctx).Info("removing empty node", "node", node.Name, "pool", claim.Spec.NodePool, "instance", claim.Status.InstanceID,
-		"type", claim.Status.InstanceType, "zone", claim.Status.Zone, "price", claim.Status.PricePerHour)
-	e.metrics.disruptions.WithLabelValues(string(v1alpha1.ReasonEmpty)).Inc()
+	log.FromContext(ctx).Info("removing node", "for", c.reason, "why", c.message, "node", node.Name, "pool", claim.Spec.NodePool,
+		"instance", claim.Status.InstanceID, "type", claim.Status.InstanceType, "zone", claim.Status.Zone, "price", claim.Status.PricePerHour)
+	e.metrics.disruptions.WithLabelValues(string(c.reason)).Inc()
 	return nil
 }
 

@@ -45,7 +45,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "slipway_disruptions_total",
 		Help: "Nodes that the launcher removed of its own will, by reason.",
 	}, []string{"reason"})}
-	m.disruptions.WithLabelValues(string(v1alpha1.ReasonEmpty))
+	for _, reason := range []v1alpha1.DisruptionReason{v1alpha1.ReasonEmpty, v1alpha1.ReasonExpired, v1alpha1.ReasonDrifted} {
+		m.disruptions.WithLabelValues(string(reason))
+	}
 	if err := r.Register(m.disruptions); err != nil {
 		return nil, fmt.Errorf("register metrics of reallocate: %w", err)
 	}
@@ -71,6 +73,7 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 		For(&v1alpha1.NodeClaim{}).
 		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: e.placeFreed}).
 		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(e.claimsOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.EC2NodeClass{}, handler.EnqueueRequestsFromMapFunc(e.claimsOfClass)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(e.claimOfNode), builder.WithPredicates(nodeChanges())).
 		Watches(&corev1.Pod{}, e.podHandler()).
 		WithOptions(controller.Options{
@@ -104,6 +107,7 @@ func newEmptiness(c client.Client, direct client.Reader, cfg Config, m *metrics)
 		metrics:  m,
 		settle:   cfg.SettleTime,
 		retry:    cfg.RetryBlocked,
+		resolver: cfg.Resolver,
 	}
 }
 
@@ -246,18 +250,29 @@ func (e *emptiness) claimsOfPod(ctx context.Context, o client.Object) []reconcil
 
 // claimsOfPool maps a pool to its claims.
 func (e *emptiness) claimsOfPool(ctx context.Context, o client.Object) []reconcile.Request {
+	return e.claimsWith(ctx, func(c *v1alpha1.NodeClaim) bool { return c.Spec.NodePool == o.GetName() })
+}
+
+func (e *emptiness) claimsWith(ctx context.Context, wanted func(*v1alpha1.NodeClaim) bool) []reconcile.Request {
 	var claims v1alpha1.NodeClaimList
 	if err := e.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "cannot tell which claims a pool has", "pool", o.GetName())
+		log.FromContext(ctx).Error(err, "cannot tell which claims a change concerns")
 		return nil
 	}
 	var names []string
 	for i := range claims.Items {
-		if claims.Items[i].Spec.NodePool == o.GetName() {
+		if wanted(&claims.Items[i]) {
 			names = append(names, claims.Items[i].Name)
 		}
 	}
 	return requests(names...)
+}
+
+// claimsOfClass maps a class to the claims that were bought by it.
+func (e *emptiness) claimsOfClass(ctx context.Context, o client.Object) []reconcile.Request {
+	return e.claimsWith(ctx, func(c *v1alpha1.NodeClaim) bool {
+		return c.Spec.NodeClassRef != nil && c.Spec.NodeClassRef.Name == o.GetName()
+	})
 }
 
 // placeFreed has claims looked at that waited for a place in the budget of a pool that

@@ -50,6 +50,15 @@ type world struct {
 	client client.WithWatch
 	events *fakeRecorder
 	empty  *emptiness
+	// resolved is what the launcher's default class stands for.
+	resolved fakeResolver
+}
+
+// fakeResolver answers for the default class.
+type fakeResolver struct{ status v1alpha1.EC2NodeClassStatus }
+
+func (r *fakeResolver) Resolve(context.Context, *v1alpha1.EC2NodeClass) (v1alpha1.EC2NodeClassStatus, error) {
+	return r.status, nil
 }
 
 func newWorld(t *testing.T, objs ...client.Object) *world {
@@ -69,7 +78,7 @@ func newWorld(t *testing.T, objs ...client.Object) *world {
 // restart gives the world a new process.
 func (w *world) restart() {
 	w.t.Helper()
-	cfg := Config{Recorder: w.events, Clock: w.clock, Metrics: prometheus.NewRegistry(), SettleTime: time.Second}
+	cfg := Config{Resolver: &w.resolved, Recorder: w.events, Clock: w.clock, Metrics: prometheus.NewRegistry(), SettleTime: time.Second}
 	if err := cfg.setDefaults(); err != nil {
 		w.t.Fatal(err)
 	}

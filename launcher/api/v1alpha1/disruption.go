@@ -88,15 +88,28 @@ const Never = "Never"
 // EmptyFor returns how long a node of the pool must have been empty before it may be
 // removed; never is true when it may not be.
 func (d Disruption) EmptyFor() (after time.Duration, never bool, err error) {
-	switch d.ConsolidateAfter {
-	case Never:
-		return 0, true, nil
-	case "": // written by a client that bypassed the schema's defaults
+	if d.ConsolidateAfter == "" { // written by a client that bypassed the schema's defaults
 		return DefaultConsolidateAfter, false, nil
 	}
-	after, err = time.ParseDuration(d.ConsolidateAfter)
+	return durationOrNever("consolidateAfter", d.ConsolidateAfter)
+}
+
+// Lifetime returns how old a node of the pool may get; never is true when there is no end to it.
+func (s *NodeTemplateSpec) Lifetime() (after time.Duration, never bool, err error) {
+	if s.ExpireAfter == "" {
+		return 0, true, nil
+	}
+	return durationOrNever("expireAfter", s.ExpireAfter)
+}
+
+// durationOrNever reads a field; one that cannot be read means Never.
+func durationOrNever(field, value string) (after time.Duration, never bool, err error) {
+	if value == Never {
+		return 0, true, nil
+	}
+	after, err = time.ParseDuration(value)
 	if err != nil {
-		return 0, true, fmt.Errorf("consolidateAfter: %w", err)
+		return 0, true, fmt.Errorf("%s: %w", field, err)
 	}
 	return after, false, nil
 }

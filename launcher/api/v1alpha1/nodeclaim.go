@@ -146,6 +146,14 @@ type NodeClaimStatus struct {
 	//
 	// +kubebuilder:validation:MaxLength=64
 	Sizing string `json:"sizing,omitempty"`
+	// ClassFields of the class when the instance was bought (EC2NodeClass.FieldHashes).
+	//
+	// +kubebuilder:validation:MaxProperties=32
+	ClassFields map[string]string `json:"classFields,omitempty"`
+	// SubnetID and SecurityGroups of the instance, as EC2 says; empty until EC2 was asked.
+	SubnetID string `json:"subnetID,omitempty"`
+	// +kubebuilder:validation:MaxItems=32
+	SecurityGroups []string `json:"securityGroups,omitempty"`
 	// InstanceType, Zone and CapacityType are the offering that was bought.
 	InstanceType string `json:"instanceType,omitempty"`
 	Zone         string `json:"zone,omitempty"`

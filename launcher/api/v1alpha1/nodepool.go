@@ -125,11 +125,12 @@ type NodeTemplateSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.timeAdded))",message="startupTaints: timeAdded is set by the cluster; leave it out"
 	// +kubebuilder:validation:XValidation:rule="self.all(t, self.exists_one(u, u.key == t.key && u.effect == t.effect))",message="startupTaints: two entries have the same key and effect; remove one"
 	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
-	// ExpireAfter is a node's longest life, or "Never". Only "Never" is supported yet.
+	// ExpireAfter is how old a node gets before it is replaced, at the pace of the budgets, or
+	// "Never". What the pool says now holds for the nodes it has, too.
 	//
 	// +kubebuilder:default=Never
 	// +kubebuilder:validation:MaxLength=18
-	// +kubebuilder:validation:XValidation:rule="self == 'Never'",message="expireAfter other than Never is not supported yet; use Never or leave it out"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(([0-9]{1,5}[smh])+|Never)$') && (self == 'Never' || duration(self) >= duration('1m'))",message="expireAfter must be a duration of at least a minute in hours, minutes and seconds (such as 720h), or Never"
 	ExpireAfter string `json:"expireAfter,omitempty"`
 	// TerminationGracePeriod is the last word of a drain: this long after a node's removal
 	// began, pods that PodDisruptionBudgets or slipway.dev/do-not-disrupt still keep there go

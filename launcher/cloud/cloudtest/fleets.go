@@ -30,7 +30,7 @@ func fleetLaunched(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := cmpopts.IgnoreFields(cloud.Instance{}, "LaunchTime", "Unavailable")
+	same := cmpopts.IgnoreFields(cloud.Instance{}, "SubnetID", "SecurityGroups", "LaunchTime", "Unavailable")
 	if diff := cmp.Diff(got[0], listed[got[0].ID], same); diff != "" {
 		t.Errorf("List after LaunchFleet (-LaunchFleet +List):\n%s", diff)
 	}

@@ -144,7 +144,7 @@ func identity(t *testing.T, h Harness) {
 		got, err = restarted.Get(ctx, want.ID)
 		return err
 	})
-	same := cmpopts.IgnoreFields(cloud.Instance{}, "LaunchTime", "Unavailable")
+	same := cmpopts.IgnoreFields(cloud.Instance{}, "SubnetID", "SecurityGroups", "LaunchTime", "Unavailable")
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		t.Errorf("Get after Launch (-Launch +Get):\n%s", diff)
 	}

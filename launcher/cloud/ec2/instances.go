@@ -189,8 +189,14 @@ func instanceOf(i types.Instance) cloud.Instance {
 	if reservation != "" {
 		capacityType = v1alpha1.CapacityTypeReserved
 	}
+	var groups []string
+	for _, g := range i.SecurityGroups {
+		groups = append(groups, aws.ToString(g.GroupId))
+	}
+	slices.Sort(groups)
 	return cloud.Instance{
 		ID: id, ProviderID: providerID(zone, id), NodeName: id,
+		SubnetID: aws.ToString(i.SubnetId), SecurityGroups: groups,
 		Type: string(i.InstanceType), Zone: zone, CapacityType: capacityType,
 		ReservationID: reservation,
 		ImageID:       aws.ToString(i.ImageId),

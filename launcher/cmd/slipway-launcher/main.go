@@ -147,7 +147,7 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 		},
 		func() error {
 			return reallocate.SetupWithManager(mgr, reallocate.Config{
-				Recorder: mgr.GetEventRecorder("slipway-launcher"), Clock: clock.RealClock{}, Metrics: metrics.Registry,
+				Resolver: provider, Recorder: mgr.GetEventRecorder("slipway-launcher"), Clock: clock.RealClock{}, Metrics: metrics.Registry,
 			})
 		},
 		func() error { return metrics.Registry.Register(cluster.NewCollector(mgr.GetClient())) },
