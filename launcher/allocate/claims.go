@@ -16,13 +16,17 @@ import (
 
 // claimSeen brings the reservations of a claim up to date.
 func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
-	if !claim.DeletionTimestamp.IsZero() || isInterrupted(claim) {
+	if !claim.DeletionTimestamp.IsZero() || claim.IsBeingReplaced() {
 		l.claimGone(claim)
 		l.claims[claim.Name] = &record{claim: claim, leaving: true}
-		if isInterrupted(claim) {
-			l.interrupted(claim)
+		if claim.IsBeingReplaced() {
+			l.replacing(claim)
 		}
 		return
+	}
+	if known := l.claims[claim.Name]; known != nil && known.leaving { // it stays after all
+		delete(l.claims, claim.Name)
+		l.forgetSuccession(claim.Name)
 	}
 	if before := l.claims[claim.Name]; !trueSince(claim, v1alpha1.ConditionInitialized).IsZero() &&
 		(before == nil || trueSince(before.claim, v1alpha1.ConditionInitialized).IsZero()) {

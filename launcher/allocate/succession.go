@@ -27,6 +27,9 @@ type replacedClaim struct {
 // markReplaced writes on a claim how far it is replaced. Should that fail, the loop asks again.
 func (p *planner) markReplaced(ctx context.Context, r replacedClaim) {
 	_, err := p.update(ctx, r.name, func(claim *v1alpha1.NodeClaim) error {
+		if !claim.IsBeingReplaced() { // it stays after all
+			return nil
+		}
 		meta.SetStatusCondition(&claim.Status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionReplaced, Status: r.status, Reason: r.reason, Message: r.message, ObservedGeneration: claim.Generation,
 		})

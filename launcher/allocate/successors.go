@@ -17,7 +17,8 @@ import (
 	"github.com/slipway-dev/slipway/launcher/cluster"
 )
 
-// Successors: where the cloud takes a node back, the pods on it will be followed by others
+// Successors: where the cloud takes a node back, or the slow loop replaces one that has
+// expired or drifted, the pods on it will be followed by others
 // of the same owners, alike. Before the node is drained, room for those is found or bought.
 // They are planned for as expected pods (lookahead.go), with the pods on the node thought
 // away: on nodes that exist, else on new ones, where they have seats. Once all those nodes
@@ -61,12 +62,8 @@ type succeeded struct {
 	reasons []string
 }
 
-func isInterrupted(claim *v1alpha1.NodeClaim) bool {
-	return meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInterrupted)
-}
-
-// interrupted takes in a version of an interrupted claim.
-func (l *loop) interrupted(claim *v1alpha1.NodeClaim) {
+// replacing takes in a version of a claim that is being replaced.
+func (l *loop) replacing(claim *v1alpha1.NodeClaim) {
 	s := l.successions[claim.Name]
 	if s == nil {
 		s = &succession{kin: sets.New[kin](), on: map[types.UID]string{}, notBefore: time.Now().Add(gatherNotices)}
@@ -75,7 +72,7 @@ func (l *loop) interrupted(claim *v1alpha1.NodeClaim) {
 	s.claim = claim
 }
 
-// forgetSuccession: the claim is gone, and its pods with it.
+// forgetSuccession: the claim is gone, and its pods with it, or both stay after all.
 func (l *loop) forgetSuccession(claim string) {
 	s := l.successions[claim]
 	if s == nil {

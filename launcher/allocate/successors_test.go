@@ -233,3 +233,27 @@ func TestReservationsOnInterruptedNode(t *testing.T) {
 		t.Errorf("the pod is %s on %q, want waiting", e.Phase, e.Claim)
 	}
 }
+
+// TestSuccessionCalledOff: a node that stays after all has its reservations and its room again.
+func TestSuccessionCalledOff(t *testing.T) {
+	l := newSuccessionLoop(t)
+	drifted := func(reason string) *v1alpha1.NodeClaim {
+		c := claimFor("old")
+		c.Status.NodeName, c.Status.InstanceID = "n", "i-old"
+		meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionDrifted, Status: metav1.ConditionTrue, Reason: reason})
+		return c
+	}
+	l.observe(event{claim: drifted("NodePoolChanged")})
+	if l.live("old") == nil || len(l.successions) > 0 {
+		t.Fatal("a node that merely drifted is replaced")
+	}
+	l.observe(event{claim: drifted(v1alpha1.ReasonDisrupting)})
+	look(l, time.Minute)
+	if jobs := l.takeJobs(); len(jobs) != 1 || jobs[0].batch == nil || len(jobs[0].batch.succeeds) != 2 {
+		t.Fatalf("jobs %v, want a batch of two successors", jobs)
+	}
+	l.observe(event{claim: drifted("NotReplaced")})
+	if l.live("old") == nil || len(l.successions) > 0 {
+		t.Error("a node that stays counts as one that leaves")
+	}
+}

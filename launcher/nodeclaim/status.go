@@ -55,7 +55,7 @@ const (
 
 	// reasonDisrupting on Empty, Drifted, Expired or Consolidatable says that the
 	// slow loop deleted the claim for it.
-	reasonDisrupting = "Disrupting"
+	reasonDisrupting = v1alpha1.ReasonDisrupting
 )
 
 // store writes NodeClaims.

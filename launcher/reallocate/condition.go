@@ -57,6 +57,9 @@ func (e *emptiness) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim,
 		}
 		c.ObservedGeneration = next.Generation
 		meta.SetStatusCondition(&next.Status.Conditions, c)
+		if base.IsBeingReplaced() != next.IsBeingReplaced() { // it holds for one attempt
+			meta.RemoveStatusCondition(&next.Status.Conditions, v1alpha1.ConditionReplaced)
+		}
 		if equality.Semantic.DeepEqual(base.Status, next.Status) {
 			return nil
 		}

@@ -40,6 +40,11 @@ type Config struct {
 	// time: a pod that the scheduler had placed before it saw the taint is bound by
 	// then. 500 ms.
 	SettleTime time.Duration
+	// ReplaceWithin is how long a node may wait, tainted, for room for its pods' successors
+	// until it is given back. 15 min.
+	ReplaceWithin time.Duration
+	// RestAfter is how long a node that was given back is left alone. 30 min.
+	RestAfter time.Duration
 	// RetryBlocked is how often a removal that a budget forbids is tried again, besides
 	// whenever a node of the pool is gone. 10 s.
 	RetryBlocked time.Duration
@@ -72,6 +77,8 @@ func (c *Config) setDefaults() error {
 		preset time.Duration
 	}{
 		{"SettleTime", &c.SettleTime, 500 * time.Millisecond},
+		{"ReplaceWithin", &c.ReplaceWithin, 15 * time.Minute},
+		{"RestAfter", &c.RestAfter, 30 * time.Minute},
 		{"RetryBlocked", &c.RetryBlocked, 10 * time.Second},
 	} {
 		if *d.value < 0 {

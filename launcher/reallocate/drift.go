@@ -22,6 +22,7 @@ const (
 	reasonGroupsChanged = "SecurityGroupsChanged"
 	reasonNotDrifted    = "NotDrifted"
 	reasonExpired       = "Expired"
+	reasonNotReplaced   = "NotReplaced"
 	reasonPromised      = "PodsPromised"
 )
 

@@ -28,7 +28,7 @@ const (
 	reasonPods         = "PodsPresent"
 	reasonDoNotDisrupt = "DoNotDisrupt"
 	reasonBudget       = "BlockedByBudget"
-	reasonDisrupting   = "Disrupting"
+	reasonDisrupting   = v1alpha1.ReasonDisrupting
 )
 
 // emptiness removes nodes that have been empty for their pool's consolidateAfter.
@@ -50,10 +50,13 @@ type emptiness struct {
 	settle   time.Duration
 	retry    time.Duration
 	resolver Resolver
+	patience time.Duration // with a replacement
+	rest     time.Duration // after one that failed
 
 	episodes episodes
 	places   places
 	waiting  waiting
+	rests    rests
 }
 
 // Reconcile decides about one claim's node.
@@ -72,8 +75,8 @@ func (e *emptiness) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
-	if node == nil || node.DeletionTimestamp != nil {
-		return reconcile.Result{}, nil
+	if node == nil || node.DeletionTimestamp != nil || meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInterrupted) {
+		return reconcile.Result{}, nil // gone, or going by the cloud's will
 	}
 	var wait time.Duration
 	if !isLeaving(claim) || isDisrupting(claim) {
@@ -111,6 +114,7 @@ func (e *emptiness) forget(name string) {
 	e.episodes.drop(name)
 	e.places.free(name)
 	e.waiting.remove(name)
+	e.rests.end(name)
 }
 
 // occupied says what the node is needed for; empty when for nothing. pods are read
@@ -157,16 +161,17 @@ func (e *emptiness) promised(ctx context.Context, claim *v1alpha1.NodeClaim, nod
 	return "", nil
 }
 
-// replaces names an interrupted claim that is yet to be drained and whose pods' successors
-// the node was bought for; empty when there is none.
+// replaces names a claim that is being replaced and yet to be drained, and whose pods'
+// successors the node was bought for; empty when there is none.
 func (e *emptiness) replaces(ctx context.Context, claim *v1alpha1.NodeClaim) (string, error) {
 	for _, name := range claim.Spec.Replaces {
-		err := e.client.Get(ctx, client.ObjectKey{Name: name}, &v1alpha1.NodeClaim{})
-		if err == nil {
-			return name, nil
-		}
-		if !apierrors.IsNotFound(err) {
+		var replaced v1alpha1.NodeClaim
+		err := e.client.Get(ctx, client.ObjectKey{Name: name}, &replaced)
+		if client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("get nodeclaim %s: %w", name, err)
+		}
+		if err == nil && (replaced.IsBeingReplaced() || replaced.DeletionTimestamp != nil) {
+			return name, nil
 		}
 	}
 	return "", nil
@@ -174,9 +179,6 @@ func (e *emptiness) replaces(ctx context.Context, claim *v1alpha1.NodeClaim) (st
 
 // replacementsOf lists the claims that were written to replace another.
 func (e *emptiness) replacementsOf(ctx context.Context, replaced *v1alpha1.NodeClaim) []string {
-	if !meta.IsStatusConditionTrue(replaced.Status.Conditions, v1alpha1.ConditionInterrupted) {
-		return nil
-	}
 	var claims v1alpha1.NodeClaimList
 	if err := e.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "cannot tell which claims replace another", "nodeclaim", replaced.Name)

@@ -19,7 +19,7 @@ import (
 // pool or class changes: what the launcher's defaults stand for changes without an event.
 const lookForDrift = 5 * time.Minute
 
-// byOutdatedness removes a node that has expired or drifted, with its pods. It returns how
+// byOutdatedness replaces a node that has expired or drifted. It returns how
 // long to wait until looking again; zero to wait for an event.
 //
 // Where a node stands is in its claim's conditions Expired and Drifted, as with Empty.
@@ -36,6 +36,9 @@ func (e *emptiness) byOutdatedness(ctx context.Context, claim *v1alpha1.NodeClai
 		if err := e.tell(ctx, claim, node, c); err != nil {
 			return 0, client.IgnoreNotFound(err)
 		}
+	}
+	if rest := e.rests.left(claim, e.clock.Now()); rest > 0 {
+		return sooner(wait, rest), nil
 	}
 	for _, c := range causes {
 		if c.message == "" {
@@ -82,7 +85,7 @@ func (e *emptiness) causes(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 
 // causeOf makes a cause that holds for nodes with pods on them.
 func (e *emptiness) causeOf(reason v1alpha1.DisruptionReason, condition, message string) cause {
-	c := cause{reason: reason, condition: condition, message: message}
+	c := cause{reason: reason, condition: condition, message: message, withPods: true}
 	c.needed = func(ctx context.Context, _ client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
 		return e.promised(ctx, claim, node)
 	}

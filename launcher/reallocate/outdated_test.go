@@ -59,6 +59,9 @@ func TestExpiredNodeIsRemovedWithItsPods(t *testing.T) {
 	w.says("a", v1alpha1.ConditionExpired, "True Disrupting: older than its pool's expireAfter, 1h0m0s; being removed")
 	w.expect("a", "occupied tainted")
 	w.lookAfter(time.Second, "a")
+	w.expect("a", "occupied tainted") // there is no room for its pod's successor yet
+	w.replace("a", metav1.ConditionTrue)
+	w.look("a")
 	w.expect("a", "occupied tainted deleted")
 	if n := w.events.count("*v1.Node Expired"); n != 1 {
 		t.Errorf("Expired %d times", n)
@@ -73,8 +76,85 @@ func TestDriftedNodeIsRemovedWithItsPods(t *testing.T) {
 	w.changePool(func(p *v1alpha1.NodePool) { p.Spec.Template.Metadata.Labels = map[string]string{"team": "a"} })
 	w.look("a")
 	w.says("a", v1alpha1.ConditionDrifted, "True Disrupting: spec.template.metadata.labels[team] of NodePool default was changed; being removed")
+	w.replace("a", metav1.ConditionTrue)
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted deleted")
+}
+
+// replace plays the part of package allocate.
+func (w *world) replace(claim string, status metav1.ConditionStatus) {
+	w.t.Helper()
+	c := get(w.t, w.client, &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: claim}})
+	if !c.IsBeingReplaced() {
+		w.t.Errorf("%s does not ask for a replacement", claim)
+	}
+	meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReplaced, Status: status, Reason: "Test", Message: "no room"})
+	if err := w.client.Status().Update(w.t.Context(), c); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestNodeThatIsNotReplacedIsGivenBack(t *testing.T) {
+	w := newWorld(t, append(aged(2*time.Hour, "a"), newPool(expiring))...)
+	w.look("a")
+	w.replace("a", metav1.ConditionFalse)
+	if wait := w.lookAfter(time.Second, "a"); wait != lookForDrift {
+		t.Errorf("waits %s", wait)
+	}
+	w.expect("a", "occupied tainted")
+	w.lookAfter(15*time.Minute, "a")
+	w.expect("a", "occupied")
+	w.says("a", v1alpha1.ConditionExpired,
+		"True NotReplaced: older than its pool's expireAfter, 1h0m0s; its replacement was not ready within 15m0s: no room")
+	w.lookAfter(29*time.Minute, "a")
+	w.expect("a", "occupied")
+	w.lookAfter(time.Minute, "a")
+	w.expect("a", "occupied tainted")
+	w.says("a", v1alpha1.ConditionReplaced, "") // of the first attempt
+	w.replace("a", metav1.ConditionTrue)
+	w.lookAfter(time.Second, "a")
+	w.expect("a", "occupied tainted deleted")
+}
+
+// TestReplacedNodeThatMustNotBeDisrupted: what came up meanwhile counts, and Replaced does
+// not hold for the next attempt.
+func TestReplacedNodeThatMustNotBeDisrupted(t *testing.T) {
+	w := newWorld(t, append(aged(2*time.Hour, "a"), newPool(expiring))...)
+	w.look("a")
+	w.replace("a", metav1.ConditionTrue)
+	pod := get(t, w.client, newPod("on-a", "node-a", nil))
+	pod.Annotations = map[string]string{v1alpha1.DoNotDisruptAnnotation: "true"}
+	w.update(pod)
+	w.lookAfter(time.Second, "a")
+	w.expect("a", "occupied")
+	pod.Annotations = nil
+	w.update(pod)
+	w.look("a")
+	w.lookAfter(time.Second, "a")
+	w.expect("a", "occupied tainted")
+}
+
+func TestReplacementStaysWhileItIsNeeded(t *testing.T) {
+	old := aged(2*time.Hour, "old")
+	next := nodeOf("next")
+	next[0].(*v1alpha1.NodeClaim).Spec.Replaces = []string{"old"}
+	w := newWorld(t, append(append(old, next...), newPool(expiring))...)
+	w.look("old")
+	w.look("next")
+	w.expect("next", "occupied")
+	w.changePool(func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.ExpireAfter = v1alpha1.Never })
+	w.lookAfter(time.Second, "old")
+	w.look("next")
+	w.expect("next", "True NoPods")
+}
+
+func TestInterruptedNodeIsLeftToTheCloud(t *testing.T) {
+	objs := aged(2*time.Hour, "a")
+	claim := objs[0].(*v1alpha1.NodeClaim)
+	meta.SetStatusCondition(&claim.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionInterrupted, Status: metav1.ConditionTrue, Reason: "Test"})
+	w := newWorld(t, append(objs, newPool(expiring))...)
+	w.look("a")
+	w.expect("a", "occupied")
 }
 
 func TestDriftTakenBack(t *testing.T) {
@@ -189,6 +269,7 @@ func TestEmptyNodeThatStaysStillExpires(t *testing.T) {
 		p.Spec.Disruption.ConsolidateAfter = v1alpha1.Never
 	}))...)
 	w.look("a")
+	w.replace("a", metav1.ConditionTrue)
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "True NoPods tainted deleted")
 }
@@ -196,6 +277,7 @@ func TestEmptyNodeThatStaysStillExpires(t *testing.T) {
 func TestRestartWhileExpiredNodeIsRemoved(t *testing.T) {
 	w := newWorld(t, append(aged(2*time.Hour, "a"), newPool(expiring))...)
 	w.look("a")
+	w.replace("a", metav1.ConditionTrue)
 	w.restart()
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted") // how old the taint is was forgotten

@@ -28,13 +28,16 @@ type cause struct {
 	message   string                    // "empty for its pool's consolidateAfter"
 	// needed says, by a reader of pods, what the node is needed for; empty when for nothing.
 	needed func(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error)
+	// withPods: there may be pods on the node, whose successors need room before it goes.
+	withPods bool
 	// keep ends the cause when the node turns out to be needed.
 	keep func(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, why string) error
 }
 
 // remove takes a node one step closer to its end: a place in the budgets and the taint,
-// then, when no pod can be on its way to it any more, a last look and the end of its
-// claim. It returns how long to wait until the next step; zero to wait for an event.
+// then, when no pod can be on its way to it any more and those that are there have room
+// elsewhere, a last look and the end of its claim. It returns how long to wait until the
+// next step; zero to wait for an event.
 func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool, c cause) (time.Duration, error) {
 	place := e.places.of(claim)
 	if wait := place.settled.Sub(e.clock.Now()); wait > 0 || place.deleted {
@@ -54,6 +57,11 @@ func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	e.waiting.remove(claim.Name)
 	if place.settled.IsZero() {
 		return e.mark(ctx, claim, node, c)
+	}
+	if c.withPods {
+		if wait, err := e.replaced(ctx, claim, node, c, place.settled); err != nil || wait > 0 {
+			return wait, err
+		}
 	}
 	return 0, e.end(ctx, claim, node, c)
 }

@@ -71,7 +71,7 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named("reallocate.emptiness").
 		For(&v1alpha1.NodeClaim{}).
-		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: e.placeFreed}).
+		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: e.placeFreed, UpdateFunc: e.replacementOff}).
 		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(e.claimsOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.EC2NodeClass{}, handler.EnqueueRequestsFromMapFunc(e.claimsOfClass)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(e.claimOfNode), builder.WithPredicates(nodeChanges())).
@@ -108,6 +108,8 @@ func newEmptiness(c client.Client, direct client.Reader, cfg Config, m *metrics)
 		settle:   cfg.SettleTime,
 		retry:    cfg.RetryBlocked,
 		resolver: cfg.Resolver,
+		patience: cfg.ReplaceWithin,
+		rest:     cfg.RestAfter,
 	}
 }
 
@@ -281,6 +283,17 @@ func (e *emptiness) placeFreed(ctx context.Context, ev event.DeleteEvent, queue 
 	claim := ev.Object.(*v1alpha1.NodeClaim)
 	e.episodes.end(claim.Name, claim.Status.NodeName)
 	for _, req := range requests(slices.Concat(e.waiting.some(claim.Spec.NodePool), e.replacementsOf(ctx, claim))...) {
+		queue.Add(req)
+	}
+}
+
+// replacementOff has the claims looked at that were to replace one that stays after all.
+func (e *emptiness) replacementOff(ctx context.Context, ev event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	was, is := ev.ObjectOld.(*v1alpha1.NodeClaim), ev.ObjectNew.(*v1alpha1.NodeClaim)
+	if !was.IsBeingReplaced() || is.IsBeingReplaced() {
+		return
+	}
+	for _, req := range requests(e.replacementsOf(ctx, is)...) {
 		queue.Add(req)
 	}
 }

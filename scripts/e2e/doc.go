@@ -98,6 +98,11 @@
 //	likely to be taken      as taken back, but its pods stay until there is room for others
 //	back                    → at once
 //	                        scripts/e2e.TestRebalanceWithoutRoom launcher/allocate.TestSuccessionFails
+//	expired, or not as its  tainted at the pace of the budgets; drained when there is room for the
+//	pool and class want it  pods that will follow, given back for a while when there is none in
+//	                        15 min → a launch a node
+//	                        scripts/e2e.TestRollingDrift
+//	                        launcher/reallocate.TestNodeThatIsNotReplacedIsGivenBack
 //	never registers         nodeClaims.registrationTimeout → 15 min and a launch, with patience
 //	                        that doubles from 1 s to 5 min when it happens again
 //	                        scripts/e2e.TestNodesLost launcher/nodeclaim.TestRegistrationIgnoresStranger

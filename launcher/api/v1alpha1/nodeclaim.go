@@ -85,8 +85,8 @@ type NodeClaimSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=50
 	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
-	// Replaces names NodeClaims whose nodes the cloud takes back: the node is bought for the
-	// pods that will follow theirs.
+	// Replaces names NodeClaims whose nodes the cloud takes back, or that are outdated: the node
+	// is bought for the pods that will follow theirs.
 	//
 	// +kubebuilder:validation:MaxItems=100
 	// +kubebuilder:validation:items:MaxLength=253
@@ -196,12 +196,30 @@ const (
 	ConditionExpired        = "Expired"
 	ConditionConsolidatable = "Consolidatable"
 	// ConditionInterrupted: the cloud takes the instance back. ConditionReplaced: there is
-	// room for the pods that will follow those of an interrupted node.
+	// room for the pods that will follow those of a node that is being replaced.
 	ConditionInterrupted        = "Interrupted"
 	ConditionReplaced           = "Replaced"
 	ConditionDraining           = "Draining"
 	ConditionInstanceTerminated = "InstanceTerminated"
 )
+
+// IsBeingReplaced tells whether the pods on the claim's node are to go elsewhere, so that
+// their successors need room: the cloud takes the node back, or it is removed with them.
+func (nc *NodeClaim) IsBeingReplaced() bool {
+	for _, c := range nc.Status.Conditions {
+		switch c.Type {
+		case ConditionInterrupted:
+			if c.Status == metav1.ConditionTrue {
+				return true
+			}
+		case ConditionExpired, ConditionDrifted, ConditionConsolidatable:
+			if c.Status == metav1.ConditionTrue && c.Reason == ReasonDisrupting {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // NodeClaimList is a list of NodeClaims.
 //

@@ -12,6 +12,10 @@ const (
 	ReasonInitializationTimeout = "InitializationTimeout"
 )
 
+// ReasonDisrupting on Empty, Drifted, Expired or Consolidatable says that the node is being
+// removed for it.
+const ReasonDisrupting = "Disrupting"
+
 // Reasons with which Launched is False for the moment: the launch is tried again.
 const (
 	// ReasonThrottled: the cloud was asked too often.
