@@ -35,12 +35,11 @@ func tolerant(p *corev1.Pod) {
 // lingers has a pod stay, ending, when it is deleted.
 func lingers(p *corev1.Pod) { p.Finalizers = []string{"x/y"} }
 
-func using(claim string) func(*corev1.Pod) {
-	return func(p *corev1.Pod) {
-		p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{
-			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
-		}}}
-	}
+// using has a pod use the claim "data".
+func using(p *corev1.Pod) {
+	p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"},
+	}}}
 }
 
 func podWith(name string, changes ...func(*corev1.Pod)) *corev1.Pod {
@@ -77,7 +76,7 @@ func poolWithGrace() *v1alpha1.NodePool {
 
 func TestDrainInWaves(t *testing.T) {
 	w := endingWorld(t,
-		podWith("agent", daemon), podWith("csi", daemon, critical), podWith("dns", critical), podWith("web", using("data")),
+		podWith("agent", daemon), podWith("csi", daemon, critical), podWith("dns", critical), podWith("web", using),
 		podWith("proxy", daemon, tolerant), attachment("pv-data"))
 	for _, step := range []struct {
 		name string
@@ -125,10 +124,10 @@ func TestDrainWaitsForVolumes(t *testing.T) {
 		waits bool
 	}{
 		{name: "attached", objs: []client.Object{attachment("pv")}, waits: true},
-		{name: "of a pod that stays", objs: []client.Object{attachment("pv"), pvc("data", "pv"), podWith("stays", tolerant, using("data"))}},
-		{name: "of a DaemonSet's pod", objs: []client.Object{attachment("pv"), pvc("data", "pv"), podWith("stays", daemon, tolerant, using("data"))}},
+		{name: "of a pod that stays", objs: []client.Object{attachment("pv"), pvc("data", "pv"), podWith("stays", tolerant, using)}},
+		{name: "of a DaemonSet's pod", objs: []client.Object{attachment("pv"), pvc("data", "pv"), podWith("stays", daemon, tolerant, using)}},
 		{name: "of another than the one that stays", waits: true,
-			objs: []client.Object{attachment("pv"), attachment("pw"), pvc("data", "pv"), podWith("stays", tolerant, using("data"))}},
+			objs: []client.Object{attachment("pv"), attachment("pw"), pvc("data", "pv"), podWith("stays", tolerant, using)}},
 		{name: "attached a little longer", objs: []client.Object{attachment("pv")}, after: detachWithin - time.Second, waits: true},
 		{name: "never detached", objs: []client.Object{attachment("pv")}, after: detachWithin},
 	} {

@@ -104,7 +104,7 @@ func (e *emptiness) blueprint(ctx context.Context, pool *v1alpha1.NodePool) (blu
 		if err == nil {
 			b.resolved = &resolved
 		}
-		return b, nil //nolint:nilerr // what cannot be resolved has not changed as far as anybody knows
+		return b, nil // what cannot be resolved has not changed as far as anybody knows
 	}
 	class := &v1alpha1.EC2NodeClass{}
 	err := e.client.Get(ctx, client.ObjectKey{Name: ref.Name}, class)

@@ -13,10 +13,10 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
-// told renders a condition of a claim: "True Disrupting: message".
-func (w *world) told(claim, condition string) string {
+// told renders a condition of the claim "a": "True Disrupting: message".
+func (w *world) told(condition string) string {
 	w.t.Helper()
-	c := get(w.t, w.client, &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: claim}})
+	c := get(w.t, w.client, &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
 	cond := meta.FindStatusCondition(c.Status.Conditions, condition)
 	if cond == nil {
 		return ""
@@ -24,9 +24,10 @@ func (w *world) told(claim, condition string) string {
 	return fmt.Sprintf("%s %s: %s", cond.Status, cond.Reason, cond.Message)
 }
 
-func (w *world) says(claim, condition, want string) {
+// says tells what a condition of the claim "a" should be.
+func (w *world) says(condition, want string) {
 	w.t.Helper()
-	if got := w.told(claim, condition); got != want {
+	if got := w.told(condition); got != want {
 		w.t.Errorf("%s is %q, want %q", condition, got, want)
 	}
 }
@@ -56,11 +57,11 @@ func TestExpiredNodeIsRemovedWithItsPods(t *testing.T) {
 	if wait := w.lookAfter(time.Minute, "a"); wait != time.Second {
 		t.Errorf("settles for %s", wait)
 	}
-	w.says("a", v1alpha1.ConditionExpired, "True Disrupting: older than its pool's expireAfter, 1h0m0s; being removed")
+	w.says(v1alpha1.ConditionExpired, "True Disrupting: older than its pool's expireAfter, 1h0m0s; being removed")
 	w.expect("a", "occupied tainted")
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted") // there is no room for its pod's successor yet
-	w.replace("a", metav1.ConditionTrue)
+	w.replace(metav1.ConditionTrue)
 	w.look("a")
 	w.expect("a", "occupied tainted deleted")
 	if n := w.events.count("*v1.Node Expired"); n != 1 {
@@ -75,18 +76,18 @@ func TestDriftedNodeIsRemovedWithItsPods(t *testing.T) {
 	}
 	w.changePool(func(p *v1alpha1.NodePool) { p.Spec.Template.Metadata.Labels = map[string]string{"team": "a"} })
 	w.look("a")
-	w.says("a", v1alpha1.ConditionDrifted, "True Disrupting: spec.template.metadata.labels[team] of NodePool default was changed; being removed")
-	w.replace("a", metav1.ConditionTrue)
+	w.says(v1alpha1.ConditionDrifted, "True Disrupting: spec.template.metadata.labels[team] of NodePool default was changed; being removed")
+	w.replace(metav1.ConditionTrue)
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted deleted")
 }
 
-// replace plays the part of package allocate.
-func (w *world) replace(claim string, status metav1.ConditionStatus) {
+// replace plays the part of package allocate for the claim "a".
+func (w *world) replace(status metav1.ConditionStatus) {
 	w.t.Helper()
-	c := get(w.t, w.client, &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: claim}})
+	c := get(w.t, w.client, &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
 	if !c.IsBeingReplaced() {
-		w.t.Errorf("%s does not ask for a replacement", claim)
+		w.t.Error("the claim does not ask for a replacement")
 	}
 	meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReplaced, Status: status, Reason: "Test", Message: "no room"})
 	if err := w.client.Status().Update(w.t.Context(), c); err != nil {
@@ -97,21 +98,21 @@ func (w *world) replace(claim string, status metav1.ConditionStatus) {
 func TestNodeThatIsNotReplacedIsGivenBack(t *testing.T) {
 	w := newWorld(t, append(aged(2*time.Hour, "a"), newPool(expiring))...)
 	w.look("a")
-	w.replace("a", metav1.ConditionFalse)
+	w.replace(metav1.ConditionFalse)
 	if wait := w.lookAfter(time.Second, "a"); wait != lookForDrift {
 		t.Errorf("waits %s", wait)
 	}
 	w.expect("a", "occupied tainted")
 	w.lookAfter(15*time.Minute, "a")
 	w.expect("a", "occupied")
-	w.says("a", v1alpha1.ConditionExpired,
+	w.says(v1alpha1.ConditionExpired,
 		"True NotReplaced: older than its pool's expireAfter, 1h0m0s; its replacement was not ready within 15m0s: no room")
 	w.lookAfter(29*time.Minute, "a")
 	w.expect("a", "occupied")
 	w.lookAfter(time.Minute, "a")
 	w.expect("a", "occupied tainted")
-	w.says("a", v1alpha1.ConditionReplaced, "") // of the first attempt
-	w.replace("a", metav1.ConditionTrue)
+	w.says(v1alpha1.ConditionReplaced, "") // of the first attempt
+	w.replace(metav1.ConditionTrue)
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted deleted")
 }
@@ -121,7 +122,7 @@ func TestNodeThatIsNotReplacedIsGivenBack(t *testing.T) {
 func TestReplacedNodeThatMustNotBeDisrupted(t *testing.T) {
 	w := newWorld(t, append(aged(2*time.Hour, "a"), newPool(expiring))...)
 	w.look("a")
-	w.replace("a", metav1.ConditionTrue)
+	w.replace(metav1.ConditionTrue)
 	pod := get(t, w.client, newPod("on-a", "node-a", nil))
 	pod.Annotations = map[string]string{v1alpha1.DoNotDisruptAnnotation: "true"}
 	w.update(pod)
@@ -165,7 +166,7 @@ func TestDriftTakenBack(t *testing.T) {
 	w.changePool(func(p *v1alpha1.NodePool) { p.Spec.Template.Metadata.Labels = nil })
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied")
-	w.says("a", v1alpha1.ConditionDrifted, "False NotDrifted: holds no more")
+	w.says(v1alpha1.ConditionDrifted, "False NotDrifted: holds no more")
 	if w.events.count("*v1.Node DisruptionCancelled") != 1 {
 		t.Errorf("events %v", w.events.events)
 	}
@@ -180,10 +181,10 @@ func TestDefaultClassDrifts(t *testing.T) {
 	}
 	w.resolved.status.AMIs = []v1alpha1.AMI{{ID: "ami-1"}}
 	w.look("a")
-	w.says("a", v1alpha1.ConditionDrifted, "")
+	w.says(v1alpha1.ConditionDrifted, "")
 	w.resolved.status.AMIs[0].ID = "ami-2"
 	w.lookAfter(lookForDrift, "a")
-	w.says("a", v1alpha1.ConditionDrifted, "True Disrupting: image ami-1 is not one of the class's any more: status.amis; being removed")
+	w.says(v1alpha1.ConditionDrifted, "True Disrupting: image ami-1 is not one of the class's any more: status.amis; being removed")
 }
 
 func TestOutdatedNodeStays(t *testing.T) {
@@ -224,7 +225,7 @@ func TestOutdatedNodeStays(t *testing.T) {
 				w.lookAfter(time.Minute, "a")
 			}
 			w.expect("a", "occupied")
-			w.says("a", v1alpha1.ConditionExpired, tt.want)
+			w.says(v1alpha1.ConditionExpired, tt.want)
 			if n := w.events.count("*v1.Node DisruptionBlocked"); n != 1 {
 				t.Errorf("DisruptionBlocked %d times", n)
 			}
@@ -269,7 +270,7 @@ func TestEmptyNodeThatStaysStillExpires(t *testing.T) {
 		p.Spec.Disruption.ConsolidateAfter = v1alpha1.Never
 	}))...)
 	w.look("a")
-	w.replace("a", metav1.ConditionTrue)
+	w.replace(metav1.ConditionTrue)
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "True NoPods tainted deleted")
 }
@@ -277,7 +278,7 @@ func TestEmptyNodeThatStaysStillExpires(t *testing.T) {
 func TestRestartWhileExpiredNodeIsRemoved(t *testing.T) {
 	w := newWorld(t, append(aged(2*time.Hour, "a"), newPool(expiring))...)
 	w.look("a")
-	w.replace("a", metav1.ConditionTrue)
+	w.replace(metav1.ConditionTrue)
 	w.restart()
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted") // how old the taint is was forgotten

@@ -61,9 +61,8 @@ func TestChangedField(t *testing.T) {
 
 // TestEveryFieldIsHashed: a field that is added to the spec is either hashed or selects something.
 func TestEveryFieldIsHashed(t *testing.T) {
-	spec := reflect.TypeFor[v1alpha1.EC2NodeClassSpec]()
-	for i := range spec.NumField() {
-		name, options, _ := strings.Cut(spec.Field(i).Tag.Get("json"), ",")
+	for field := range reflect.TypeFor[v1alpha1.EC2NodeClassSpec]().Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if !strings.HasSuffix(name, "SelectorTerms") && options != "omitempty" {
 			t.Errorf("field %s is not left out when it is empty: nodes would drift when the launcher is updated", name)
 		}
