@@ -35,6 +35,9 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 	if before := l.claims[claim.Name]; before != nil && before.claim.Status.InstanceType == "" && claim.Status.InstanceType != "" {
 		l.revealed()
 	}
+	if known := l.live(claim.Name); known != nil && newer(known.seen, claim) {
+		claim = known.seen // the informer was faster than the planner, or is behind it
+	}
 	record, groups := l.record(claim), sets.New[*group]()
 	for _, r := range record.claim.HeldPods() {
 		if record.released.Has(r.UID) {

@@ -271,3 +271,47 @@ func TestSeatsCountInTheNextPlan(t *testing.T) {
 		}
 	}
 }
+
+// TestTakenSeatsAreKept: seats that pods have taken, and that are not written yet, are not
+// forgotten when the planner tells of an older version of the claim than an informer.
+func TestTakenSeatsAreKept(t *testing.T) {
+	l := newLoop(t, replica("s", "50"), waiting("x"))
+	l.cfg.MaxWaiting = 100
+	k, _ := kinOf(replica("s", "50"))
+	claim := launched("a")
+	claim.Spec.ExpectedPods = 2
+	l.observe(event{claim: claim})
+	l.expected[k] = &expectation{sample: replica("s", "50"), seats: map[string]int{}}
+	l.openSeats([]seat{{"c", k, 2}}, time.Now())
+	l.reserve([]*corev1.Pod{replica("s", "50")}) // takes one
+	l.reserve([]*corev1.Pod{waiting("x")})
+	l.plan("test")
+	written := giving(claim, "6", "x")
+	newest := giving(claim, "7", "x")
+	l.observe(event{claim: newest})
+	l.planned(result{grown: []*v1alpha1.NodeClaim{written}})
+	l.observe(event{claim: written}) // an informer that was listed anew may be behind
+	if held := l.claims["c"].claim.HeldPods(); len(held) != 3 {
+		t.Errorf("it holds %v, want a, s and x", held)
+	}
+	l.stopExpecting(time.Now().Add(2 * expectFor))
+	if n := len(l.queue); l.queue[n-1].seated == nil {
+		t.Errorf("jobs %v, want the seat written", l.queue)
+	}
+	l.observe(event{claim: newest, gone: true})
+	if e := l.pods["s"]; e.Phase != Waiting || e.Claim != "" {
+		t.Errorf("pod s is %s on %q after its claim ended", e.Phase, e.Claim)
+	}
+}
+
+// TestPodOfVanishedClaimWaitsAgain: whatever made the loop miss the end of its claim, a pod
+// that is handed over again does not wait for it.
+func TestPodOfVanishedClaimWaitsAgain(t *testing.T) {
+	l := newLoop(t, waiting("a"))
+	l.observe(event{claim: launched("a")})
+	delete(l.claims, "c")
+	l.reserve([]*corev1.Pod{waiting("a")})
+	if e := l.pods["a"]; e.Phase != Waiting || e.Claim != "" || l.batchSince.IsZero() {
+		t.Errorf("the pod is %s on %q", e.Phase, e.Claim)
+	}
+}

@@ -31,9 +31,6 @@ func (l *loop) planned(r result) {
 		if l.ended.Has(claim.UID) {
 			continue // its pods wait as before
 		}
-		if known := l.live(claim.Name); known != nil && newer(known.claim, claim) {
-			claim = known.claim // an informer was faster
-		}
 		l.claimSeen(claim)
 		l.log.Info("room to spare reserved", "nodeclaim", claim.Name, "pods", len(claim.HeldPods()))
 	}

@@ -23,6 +23,10 @@ func (l *loop) reserve(pods []*corev1.Pod) []Verdict {
 		case e != nil:
 			v.Code = AlreadyReserved
 			e.pod = pod
+			if e.Claim != "" && l.live(e.Claim) == nil {
+				l.log.Info("pod had a place on a claim that is gone", "pod", e.Pod, "nodeclaim", e.Claim)
+				l.wait(e, now)
+			}
 			l.tell(e) // the scheduler asks because it does not know
 		case l.cfg.Engines[pod.Spec.SchedulerName] == nil:
 			v.Code, v.Reason = Refused, unknownScheduler(pod.Spec.SchedulerName)

@@ -12,6 +12,8 @@ import (
 
 // record is what the loop knows of a NodeClaim.
 type record struct {
+	// seen is the claim as the API server had it, when last heard of.
+	seen *v1alpha1.NodeClaim
 	// claim as last seen or as just written, with the pods that were seated: the planner
 	// must count them although the cache may not show them yet.
 	claim *v1alpha1.NodeClaim
@@ -27,14 +29,15 @@ type record struct {
 	seated []v1alpha1.ReservedPod
 }
 
-// see takes in a version of the claim.
+// see takes in a version of the claim, as the API server has it: what shows is shown by the
+// record itself, and that it does proves nothing.
 func (r *record) see(claim *v1alpha1.NodeClaim) {
 	held := sets.New[types.UID]()
 	for _, p := range claim.HeldPods() {
 		held.Insert(p.UID)
 	}
 	r.seated = slices.DeleteFunc(r.seated, func(p v1alpha1.ReservedPod) bool { return held.Has(p.UID) || r.released.Has(p.UID) })
-	r.claim = claim
+	r.seen, r.claim = claim, claim
 	r.show(r.seated, r.released.Difference(sets.New(claim.Status.Released...)).UnsortedList())
 }
 
