@@ -357,6 +357,42 @@ func TestUnneededClaimIsCancelledBeforeLaunch(t *testing.T) {
 	}
 }
 
+// TestJobsRunBetweenBatches: a batch goes before what can wait, and the next one after it. What
+// was told to go is not planned for.
+func TestJobsRunBetweenBatches(t *testing.T) {
+	l := newLoop(t, waiting("a"), waiting("b"))
+	l.reserve([]*corev1.Pod{waiting("a")})
+	l.planned(result{claims: []*v1alpha1.NodeClaim{claimFor("c1", "a")}})
+	l.observe(event{pod: waiting("a"), gone: true})
+	claims, leaving := l.held()
+	if len(claims) != 0 || len(leaving) != 1 {
+		t.Errorf("%d claims count for a plan and %d leave, want the cancelled one to leave", len(claims), len(leaving))
+	}
+	var order []string
+	take := func(n int) {
+		for range n {
+			_, next := l.nextJob()
+			l.taken(next)
+			switch {
+			case next.batch != nil:
+				order = append(order, "batch")
+			case next.cancel != nil:
+				order = append(order, "cancel")
+			default:
+				order = append(order, "seats")
+			}
+		}
+	}
+	l.submit(job{batch: &batch{}})
+	take(1)
+	l.submit(job{seated: &seatedPods{claim: "c2"}})
+	l.submit(job{batch: &batch{}})
+	take(3)
+	if diff := cmp.Diff([]string{"batch", "cancel", "batch", "seats"}, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
 func TestSlowWatcherIsCutOff(t *testing.T) {
 	l := newLoop(t)
 	_, changes := l.watch(t.Context())

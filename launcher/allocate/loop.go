@@ -96,7 +96,7 @@ func (l *loop) run(calls <-chan func(*loop), events <-chan event, results <-chan
 		jobs, next := l.nextJob()
 		select {
 		case jobs <- next:
-			l.queue = slices.DeleteFunc(l.queue, func(j job) bool { return j == next })
+			l.taken(next)
 		case <-l.ctx.Done():
 			return
 		case f := <-calls:
@@ -118,12 +118,27 @@ func (l *loop) run(calls <-chan func(*loop), events <-chan event, results <-chan
 }
 
 // nextJob returns the job to hand to the planner; the channel is nil when there is none.
-// A batch goes before what can wait.
+// A batch goes before what can wait, but only once: else that would wait for as long as
+// batches come.
 func (l *loop) nextJob() (chan<- job, job) {
 	if len(l.queue) == 0 {
 		return nil, job{}
 	}
+	if l.queue[0].overtaken {
+		return l.jobs, l.queue[0]
+	}
 	return l.jobs, l.queue[max(0, slices.IndexFunc(l.queue, func(j job) bool { return j.batch != nil }))]
+}
+
+// taken removes the job that the planner took.
+func (l *loop) taken(taken job) {
+	l.queue = slices.DeleteFunc(l.queue, func(j job) bool { return j == taken })
+	if taken.batch == nil {
+		return
+	}
+	for i := range l.queue {
+		l.queue[i].overtaken = true
+	}
 }
 
 // observe takes in what an informer saw.

@@ -26,8 +26,11 @@ import (
 	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
-// job is work for the planner; one of its fields is set.
+// job is work for the planner; one of its fields is set, beside overtaken.
 type job struct {
+	// overtaken jobs waited while a batch was planned, and go before the next.
+	overtaken bool
+
 	batch    *batch
 	cancel   *cancelledClaim
 	released *releasedPods

@@ -77,7 +77,7 @@ func (l *loop) live(claim string) *record {
 // held are the claims that count for a plan, and those that are on their way out.
 func (l *loop) held() (claims, leaving []*v1alpha1.NodeClaim) {
 	for _, r := range l.claims {
-		if r.leaving {
+		if r.leaving || r.cancelled {
 			leaving = append(leaving, r.claim)
 		} else {
 			claims = append(claims, r.claim)
