@@ -291,6 +291,24 @@ func seatsOn(claim string, pods []*corev1.Pod, toCome map[types.UID]kin) (there 
 	return there, seats
 }
 
+// giveSeats adds to the stand-ins the pods to come that a plan has put on claims in flight,
+// for the plans of the other schedulers.
+func (b *batch) giveSeats(v *view, reused []fit.Reused) {
+	standIns := maps.Clone(b.standIns) // the loop's
+	if standIns == nil {
+		standIns = map[string][]*corev1.Pod{}
+	}
+	for _, r := range reused {
+		name := v.rooms[r.Node].Name
+		for _, pod := range r.Pods {
+			if _, ok := b.toCome[pod.UID]; ok {
+				standIns[name] = append(slices.Clip(standIns[name]), pod)
+			}
+		}
+	}
+	b.standIns = standIns
+}
+
 // seatedPods took seats on a claim.
 type seatedPods struct {
 	claim string

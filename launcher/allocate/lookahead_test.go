@@ -11,10 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/fit"
 )
 
 func replicas(n int32, change ...func(*appsv1.ReplicaSet)) *appsv1.ReplicaSet {
@@ -313,5 +316,32 @@ func TestPodOfVanishedClaimWaitsAgain(t *testing.T) {
 	l.reserve([]*corev1.Pod{waiting("a")})
 	if e := l.pods["a"]; e.Phase != Waiting || e.Claim != "" || l.batchSince.IsZero() {
 		t.Errorf("the pod is %s on %q", e.Phase, e.Claim)
+	}
+}
+
+// TestSeatsCountForOtherSchedulers: what one scheduler's plan gives to pods to come, the next
+// one's does not give away.
+func TestSeatsCountForOtherSchedulers(t *testing.T) {
+	claim := launched("a")
+	there, toCome := replica("b", "50"), replica("to-come", "50")
+	k, _ := kinOf(there)
+	mine := map[string][]*corev1.Pod{"c": {waiting("stand-in")}}
+	b := batch{claims: []*v1alpha1.NodeClaim{claim}, toCome: map[types.UID]kin{"to-come": k}, standIns: mine}
+	first := &view{rooms: map[string]*v1alpha1.NodeClaim{"nodeclaim/c": claim}}
+	b.giveSeats(first, []fit.Reused{{Node: "nodeclaim/c", Pods: []*corev1.Pod{there, toCome}}})
+	p, _ := newPlanner(t, interceptor.Funcs{})
+	second := &view{rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
+	if err := p.addNodes(t.Context(), second, b, sets.New[types.UID]()); err != nil {
+		t.Fatal(err)
+	}
+	var on []string
+	for _, pod := range second.nodes[0].Pods {
+		on = append(on, pod.GetPod().Name)
+	}
+	if diff := cmp.Diff([]string{"stand-in", "to-come"}, on); diff != "" {
+		t.Errorf("pods on the node (-want +got):\n%s", diff)
+	}
+	if len(mine["c"]) != 1 {
+		t.Error("the loop's own stand-ins were changed")
 	}
 }

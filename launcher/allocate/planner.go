@@ -154,6 +154,7 @@ func (p *planner) plan(ctx context.Context, b batch) result {
 		grown, spare := p.addTo(ctx, view, plan.Reused, b.toCome, r.failed)
 		r.claims, r.grown, r.seats = append(r.claims, written...), append(r.grown, grown...), slices.Concat(r.seats, seats, spare)
 		b.claims = append(replace(b.claims, grown), written...)
+		b.giveSeats(view, plan.Reused)
 	}
 	return r
 }
