@@ -13,10 +13,10 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
-// interruptedClaim is of node n.
-func interruptedClaim(name string, more ...string) *v1alpha1.NodeClaim {
-	c := claimFor(name)
-	c.Status.NodeName, c.Status.InstanceID = "n", "i-"+name
+// interruptedClaim is the claim "old" of node n.
+func interruptedClaim(more ...string) *v1alpha1.NodeClaim {
+	c := claimFor("old")
+	c.Status.NodeName, c.Status.InstanceID = "n", "i-old"
 	for _, kind := range append(more, v1alpha1.ConditionInterrupted) {
 		setTrue(c, kind)
 	}
@@ -59,7 +59,7 @@ func newSuccessionLoop(t *testing.T) *loop {
 // TestSuccession: from a notice until the interrupted node may be drained.
 func TestSuccession(t *testing.T) {
 	l := newSuccessionLoop(t)
-	old := interruptedClaim("old")
+	old := interruptedClaim()
 	l.observe(event{claim: old})
 	if l.live("old") != nil {
 		t.Error("the interrupted claim still counts")
@@ -119,7 +119,7 @@ func TestSuccession(t *testing.T) {
 	// The drain takes its time; then a pod comes for its seat.
 	l.expected[k].last = time.Now().Add(-time.Minute)
 	l.stopExpecting(time.Now())
-	old = interruptedClaim("old", v1alpha1.ConditionReplaced)
+	old = interruptedClaim(v1alpha1.ConditionReplaced)
 	old.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 	l.observe(event{claim: old})
 	l.reserve([]*corev1.Pod{replica("c", "90")})
@@ -139,7 +139,7 @@ func TestSuccessionFails(t *testing.T) {
 	planned := func(t *testing.T, on map[types.UID]string) *loop {
 		t.Helper()
 		l := newSuccessionLoop(t)
-		l.observe(event{claim: interruptedClaim("old")})
+		l.observe(event{claim: interruptedClaim()})
 		look(l, time.Minute)
 		b := l.takeJobs()[0].batch
 		next := claimFor("new")
@@ -184,7 +184,7 @@ func TestSuccessionFails(t *testing.T) {
 	t.Run("the old claim is drained", func(t *testing.T) {
 		l := planned(t, map[types.UID]string{})
 		l.takeJobs()
-		old := interruptedClaim("old")
+		old := interruptedClaim()
 		old.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 		l.observe(event{claim: old})
 		look(l, time.Hour)
@@ -197,7 +197,7 @@ func TestSuccessionFails(t *testing.T) {
 // TestSuccessionOfNobody: a node without pods that come again may go at once.
 func TestSuccessionOfNobody(t *testing.T) {
 	l := newLoop(t, waiting("lonely", onNode("n")))
-	l.observe(event{claim: interruptedClaim("old")})
+	l.observe(event{claim: interruptedClaim()})
 	look(l, time.Minute)
 	look(l, 0)
 	if jobs := l.takeJobs(); len(jobs) != 1 || jobs[0].replaced == nil || jobs[0].replaced.status != metav1.ConditionTrue {
@@ -207,7 +207,7 @@ func TestSuccessionOfNobody(t *testing.T) {
 
 // TestSuccessionOfEarlierLeader: what another leader has bought is waited for, not bought again.
 func TestSuccessionOfEarlierLeader(t *testing.T) {
-	old, next := interruptedClaim("old"), claimFor("new")
+	old, next := interruptedClaim(), claimFor("new")
 	next.Spec.Replaces, next.Spec.ExpectedPods = []string{"old"}, 2
 	l := newLoop(t, old, next, replica("a", "10", onNode("n")))
 	l.timer = time.NewTimer(time.Hour)

@@ -17,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -130,7 +129,7 @@ func TestEarliestEndCounts(t *testing.T) {
 
 func TestInterruptedClaimIsDrainedInTime(t *testing.T) {
 	grace := func(seconds int64) func(*corev1.Pod) {
-		return func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = ptr.To(seconds) }
+		return func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(seconds) }
 	}
 	for _, tt := range []struct {
 		name     string
@@ -181,7 +180,7 @@ func TestInterruptedClaimIsDrainedInTime(t *testing.T) {
 func TestDrainEndsWithTheInstance(t *testing.T) {
 	w := newWorld(t, newClaim(func(c *v1alpha1.NodeClaim) {
 		spot(c)
-		c.Status.EndsAt = ptr.To(metav1.NewTime(time.Now().Add(time.Minute).Truncate(time.Second)))
+		c.Status.EndsAt = new(metav1.NewTime(time.Now().Add(time.Minute).Truncate(time.Second)))
 	}),
 		newNode(func(n *corev1.Node) { n.Finalizers = []string{v1alpha1.TerminationFinalizer} }),
 		newPod("web", func(p *corev1.Pod) {

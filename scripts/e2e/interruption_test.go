@@ -49,7 +49,9 @@ func (s *storm) watch(w *world, app string, pods int) {
 				left++
 			case hit:
 				left++
-			case slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue }):
+			case slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+				return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+			}):
 				ready++
 			}
 		}
