@@ -405,3 +405,40 @@ func TestShortfall(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestGroupAsksForLess: a group that waits for more pods does so no longer when fewer are asked
+// for, whoever tells of it first.
+func TestGroupAsksForLess(t *testing.T) {
+	asking := func(least, version string) *corev1.Pod {
+		return waiting("a", func(p *corev1.Pod) {
+			p.ResourceVersion = version
+			p.Labels = map[string]string{v1alpha1.LabelPodGroup: "g", v1alpha1.LabelPodGroupMin: least}
+		})
+	}
+	for _, tt := range []struct {
+		name string
+		tell func(*loop, *corev1.Pod)
+	}{
+		{"the informer", func(l *loop, p *corev1.Pod) { l.observe(event{pod: p}) }},
+		{"the scheduler", func(l *loop, p *corev1.Pod) { l.reserve([]*corev1.Pod{p}) }},
+	} {
+		for _, before := range []string{"2", "two"} { // waits for another, is unlaunchable
+			t.Run(tt.name+" after "+before, func(t *testing.T) {
+				l := newLoop(t, asking(before, "5"))
+				l.reserve([]*corev1.Pod{asking(before, "5")})
+				l.plan("test")
+				if len(l.queue) != 0 {
+					t.Fatal("planned for alone")
+				}
+				tt.tell(l, asking("1", "2000"))
+				if l.batchSince.IsZero() {
+					t.Fatal("the group is not looked at again")
+				}
+				l.plan("test")
+				if len(l.queue) != 1 {
+					t.Errorf("not planned for: %s", l.pods["a"].Reason)
+				}
+			})
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1alpha2 "k8s.io/api/scheduling/v1alpha2"
@@ -43,13 +44,38 @@ func (l *loop) gangOf(pod *corev1.Pod) (gang, error) {
 	return g, nil
 }
 
-// latest is a pod as the cache shows it: labels may have been put right.
+// latest is a pod as the cache shows it, unless that is behind: labels may have been put right.
 func (l *loop) latest(pod *corev1.Pod) *corev1.Pod {
 	var seen corev1.Pod
-	if l.cfg.Client.Get(l.ctx, client.ObjectKeyFromObject(pod), &seen, client.UnsafeDisableDeepCopy) != nil || seen.UID != pod.UID {
+	err := l.cfg.Client.Get(l.ctx, client.ObjectKeyFromObject(pod), &seen, client.UnsafeDisableDeepCopy)
+	if err != nil || seen.UID != pod.UID || older(&seen, pod) {
 		return pod
 	}
 	return &seen
+}
+
+// renew takes in a newer version of a pod. Where it asks for something else of its group, the
+// group is looked at again.
+func (l *loop) renew(e *entry, pod *corev1.Pod, now time.Time) {
+	if older(pod, e.pod) || cluster.GroupOf(pod) != cluster.GroupOf(e.pod) {
+		return
+	}
+	changed := asksOf(pod) != asksOf(e.pod)
+	e.pod = pod
+	switch {
+	case !changed || e.group == nil:
+	case e.Phase == Unlaunchable && !now.Before(e.notBefore):
+		l.wait(e, now)
+	default:
+		l.regather(e.group.name, now)
+	}
+}
+
+// asksOf is what labelledGang reads, unread.
+func asksOf(pod *corev1.Pod) [3]string {
+	return [3]string{
+		pod.Labels[v1alpha1.LabelPodGroupMin], pod.Annotations[v1alpha1.LabelPodGroupMin], pod.Annotations[v1alpha1.PodGroupTopologyAnnotation],
+	}
 }
 
 func (l *loop) podGroup(key types.NamespacedName) (gang, error) {

@@ -22,7 +22,7 @@ func (l *loop) reserve(pods []*corev1.Pod) []Verdict {
 		switch e := l.pods[pod.UID]; {
 		case e != nil:
 			v.Code = AlreadyReserved
-			e.pod = pod
+			l.renew(e, pod, now)
 			if e.Claim != "" && l.live(e.Claim) == nil {
 				l.log.Info("pod had a place on a claim that is gone", "pod", e.Pod, "nodeclaim", e.Claim)
 				l.wait(e, now)
@@ -127,6 +127,9 @@ func (l *loop) end(e *entry, reason string) {
 func (l *loop) podSeen(pod *corev1.Pod, gone bool) {
 	e := l.pods[pod.UID]
 	if !gone && cluster.IsWaiting(pod) {
+		if e != nil {
+			l.renew(e, pod, time.Now())
+		}
 		return
 	}
 	if e != nil {
