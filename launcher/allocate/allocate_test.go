@@ -312,6 +312,24 @@ func TestReleasedPodDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// TestReleaseOfPodThatWaitsForAllItsSchedulerKnows: it may have taken a seat, or be planned for,
+// in the meantime.
+func TestReleaseOfPodThatWaitsForAllItsSchedulerKnows(t *testing.T) {
+	l := newLoop(t, waiting("a"))
+	l.observe(event{claim: claimFor("c1", "a")})
+	l.release([]Release{{Pod: "a", Reason: "deleted"}})
+	if len(l.pods) != 0 {
+		t.Error("the pod keeps its reservation")
+	}
+	if len(l.queue) != 2 || l.queue[0].released == nil || l.queue[1].cancel == nil {
+		t.Errorf("jobs %v, want the claim told and cancelled", l.queue)
+	}
+	l.release([]Release{{Pod: "a", Claim: "c1"}, {Pod: "a"}}) // again
+	if len(l.queue) != 2 {
+		t.Errorf("jobs %v after the release was repeated", l.queue)
+	}
+}
+
 // TestRoomToSpare: a pod that is added to a claim holds a place there.
 func TestRoomToSpare(t *testing.T) {
 	a, b := waiting("a"), waiting("b")

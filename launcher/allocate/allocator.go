@@ -126,7 +126,8 @@ func (a *Allocator) Reserve(ctx context.Context, pods []*corev1.Pod) ([]Verdict,
 // Release is a reservation given back.
 type Release struct {
 	Pod types.UID
-	// Claim the reservation was on; empty for a pod that still waits.
+	// Claim the reservation was on; empty for a pod that waits as far as the scheduler knows,
+	// which gives back whatever it has.
 	Claim  string
 	Reason string
 }

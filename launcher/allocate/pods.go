@@ -93,14 +93,14 @@ func (l *loop) release(releases []Release) {
 	byClaim := map[string][]types.UID{}
 	for _, r := range releases {
 		e := l.pods[r.Pod]
-		if e == nil || e.Claim != r.Claim {
+		if e == nil || r.Claim != "" && r.Claim != e.Claim {
 			continue
 		}
-		l.log.Info("reservation released", "pod", e.Pod, "nodeclaim", r.Claim, "reason", r.Reason)
+		l.log.Info("reservation released", "pod", e.Pod, "nodeclaim", e.Claim, "reason", r.Reason)
 		l.end(e, r.Reason)
-		if record := l.live(r.Claim); record != nil {
+		if record := l.live(e.Claim); record != nil {
 			record.release(r.Pod)
-			byClaim[r.Claim] = append(byClaim[r.Claim], r.Pod)
+			byClaim[e.Claim] = append(byClaim[e.Claim], r.Pod)
 		}
 	}
 	for claim, pods := range byClaim {
