@@ -52,7 +52,7 @@ func newLoop(t *testing.T, objects ...client.Object) *loop {
 		},
 		metrics: m, log: logr.Discard(), ctx: t.Context(),
 		pods: map[types.UID]*entry{}, claims: map[string]*record{}, expected: map[kin]*expectation{},
-		groups: map[string]*group{}, successions: map[string]*succession{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{},
+		groups: map[string]*group{}, successions: map[string]*succession{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{}, handBacks: handBacks{},
 		watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 }

@@ -30,7 +30,8 @@ type loop struct {
 	// ofOwner counts the pods of each owner.
 	ofOwner map[types.UID]int
 	// boots tell how long nodes take to come.
-	boots boots
+	boots     boots
+	handBacks handBacks
 	// growing owners are about to create pods.
 	growing sets.Set[types.UID]
 
@@ -71,7 +72,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	l := &loop{
 		cfg: a.cfg, metrics: a.metrics, log: logf.FromContext(ctx).WithName("allocate"), ctx: ctx,
 		pods: map[types.UID]*entry{}, claims: map[string]*record{},
-		expected: map[kin]*expectation{}, groups: map[string]*group{}, successions: map[string]*succession{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{},
+		expected: map[kin]*expectation{}, groups: map[string]*group{}, successions: map[string]*succession{}, ofOwner: map[types.UID]int{}, growing: sets.New[types.UID](), awaiting: sets.New[types.UID](), boots: boots{}, handBacks: handBacks{},
 		timer: time.NewTimer(time.Hour), jobs: jobs, watchers: map[chan []Reservation]<-chan struct{}{},
 	}
 	if err := l.recover(); err != nil {

@@ -53,7 +53,7 @@ func (l *loop) add(pod *corev1.Pod, now time.Time) {
 		l.sit(e, r)
 		return
 	}
-	if !l.hold(e, now) {
+	if !l.patient(e, now) && !l.hold(e, now) {
 		l.wait(e, now)
 	}
 }
@@ -96,6 +96,9 @@ func (l *loop) release(releases []Release) {
 		if e == nil || r.Claim != "" && r.Claim != e.Claim {
 			continue
 		}
+		if e.Phase == Ready {
+			l.handBacks.note(r.Pod, r.Reason, l.cfg.MaxWaiting, time.Now())
+		}
 		l.log.Info("reservation released", "pod", e.Pod, "nodeclaim", e.Claim, "reason", r.Reason)
 		l.end(e, r.Reason)
 		if record := l.live(e.Claim); record != nil {
@@ -132,6 +135,7 @@ func (l *loop) podSeen(pod *corev1.Pod, gone bool) {
 		}
 		return
 	}
+	delete(l.handBacks, pod.UID)
 	if e != nil {
 		l.settled(e, pod, gone)
 	}
