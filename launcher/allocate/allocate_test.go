@@ -330,6 +330,27 @@ func TestReleaseOfPodThatWaitsForAllItsSchedulerKnows(t *testing.T) {
 	}
 }
 
+// TestReleaseIsWrittenAgain: a release that could not be written on its claim is, once the claim
+// shows that.
+func TestReleaseIsWrittenAgain(t *testing.T) {
+	l := newLoop(t, waiting("a"))
+	claim := launched("a", "b")
+	l.observe(event{claim: claim})
+	l.release([]Release{{Pod: "a", Claim: "c", Reason: "displaced"}})
+	l.queue = nil // it failed
+	for range 2 {
+		l.observe(event{claim: claim.DeepCopy()})
+	}
+	if len(l.queue) != 1 || l.queue[0].released == nil || l.queue[0].released.claim != "c" {
+		t.Fatalf("jobs %v, want the release written once", l.queue)
+	}
+	l.queue = nil
+	l.observe(event{claim: returned(claim.DeepCopy(), "a")})
+	if len(l.queue) != 0 {
+		t.Errorf("jobs %v although it is written", l.queue)
+	}
+}
+
 // TestRoomToSpare: a pod that is added to a claim holds a place there.
 func TestRoomToSpare(t *testing.T) {
 	a, b := waiting("a"), waiting("b")

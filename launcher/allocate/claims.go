@@ -66,6 +66,7 @@ func (l *loop) claimSeen(claim *v1alpha1.NodeClaim) {
 	if l.freeSeats(claim.Name) == 0 {
 		l.writeSeats(record) // again, should it have failed
 	}
+	l.writeReleases(record)
 	l.cancelIfUnneeded(record, "its pods need it no longer")
 }
 

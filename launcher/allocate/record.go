@@ -38,7 +38,7 @@ func (r *record) see(claim *v1alpha1.NodeClaim) {
 	}
 	r.seated = slices.DeleteFunc(r.seated, func(p v1alpha1.ReservedPod) bool { return held.Has(p.UID) || r.released.Has(p.UID) })
 	r.seen, r.claim = claim, claim
-	r.show(r.seated, r.released.Difference(sets.New(claim.Status.Released...)).UnsortedList())
+	r.show(r.seated, r.unsaved())
 }
 
 // seat reserves an expected pod's place for a pod that has come.
@@ -52,6 +52,21 @@ func (r *record) seat(pod *corev1.Pod) {
 func (r *record) release(pod types.UID) {
 	r.released.Insert(pod)
 	r.show(nil, []types.UID{pod})
+}
+
+// unsaved are the pods whose release the claim does not say yet.
+func (r *record) unsaved() []types.UID {
+	return r.released.Difference(sets.New(r.seen.Status.Released...)).UnsortedList()
+}
+
+// writeReleases has the planner record what was released and is not on the claim, should that
+// have failed: a later leader would take it for reserved.
+func (l *loop) writeReleases(r *record) {
+	unsaved := r.unsaved()
+	waits := slices.ContainsFunc(l.queue, func(j job) bool { return j.released != nil && j.released.claim == r.seen.Name })
+	if len(unsaved) > 0 && !waits {
+		l.submit(job{released: &releasedPods{claim: r.seen.Name, pods: unsaved}})
+	}
 }
 
 // show adds pods to what the claim shows as reserved for and as released. What an informer
