@@ -172,10 +172,8 @@ func (l *launcher) writeDown(ctx context.Context, claims []*v1alpha1.NodeClaim, 
 				return l.notLaunched(ctx, claim, passing(err), err.Error())
 			case !ended:
 				return nil // it is launched alone
-			case known.reason != "":
-				return l.reject(ctx, claim, known.reason, known.message)
 			default:
-				return l.record(ctx, claim, known.instance)
+				return l.conclude(ctx, claim, known)
 			}
 		})
 	}

@@ -191,3 +191,17 @@ func TestFleetAbandonedBeforeItIsBought(t *testing.T) {
 	w.wantFleet("b i-0", "c i-1")
 	w.wantCalls(1, 0)
 }
+
+// TestFleetIsBoughtWhileAClaimLooksOn: a claim whose reconcile began before its fleet was bought,
+// and goes on when the fleet is spent, is not bought for a second time.
+func TestFleetIsBoughtWhileAClaimLooksOn(t *testing.T) {
+	w := newWorld(t, fleetOf(2, "a", "b")...)
+	w.cloud.room = new(1)
+	late := w.claim()
+	w.reconcile(w.launch, "a")
+	w.launch.fleets.of(late, w.clock.Now()).spent.Store(true)
+	if _, err := w.launch.launch(t.Context(), late, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	w.wantCalls(1, 0)
+}

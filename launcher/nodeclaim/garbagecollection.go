@@ -104,18 +104,21 @@ func (g *collector) collect(ctx context.Context) error {
 	)
 }
 
-// collectInstances terminates instances that were bought under a claim that is gone, or
-// for a fleet none of whose claims has them or may still get them.
+// collectInstances terminates instances that were bought under a claim that is gone or has
+// another, or for a fleet none of whose claims has them or may still get them.
 func (g *collector) collectInstances(ctx context.Context, instances []cloud.Instance, claims []v1alpha1.NodeClaim) error {
 	needed := sets.New[string]()
 	for i := range claims {
 		c := &claims[i]
-		needed.Insert(string(c.UID), c.Status.InstanceID)
-		if c.Spec.Fleet != nil && c.Status.InstanceID == "" {
+		if c.Status.InstanceID != "" {
+			needed.Insert(c.Status.InstanceID)
+			continue
+		}
+		needed.Insert(string(c.UID))
+		if c.Spec.Fleet != nil {
 			needed.Insert(string(c.Spec.Fleet.ID))
 		}
 	}
-	needed.Delete("") // of claims without an instance
 	var errs []error
 	for _, in := range instances {
 		// What carries neither tag was not bought by a launcher, whatever else its tags say.

@@ -21,12 +21,15 @@ func TestCollectInstances(t *testing.T) {
 		newClaim(func(c *v1alpha1.NodeClaim) { c.Name, c.UID, c.Spec.Fleet = "b", "uid-b", fleet("fleet-1") }),
 		newClaim(func(c *v1alpha1.NodeClaim) {
 			c.Name, c.UID, c.Spec.Fleet, c.Status.InstanceID = "c", "uid-c", fleet("fleet-2"), "i-fleet-has"
-		}))
+		}),
+		newClaim(func(c *v1alpha1.NodeClaim) { c.Name, c.UID, c.Status.InstanceID = "d", "uid-d", "i-has" }))
 	old := w.clock.Now().Add(-time.Hour)
 	for _, in := range []cloud.Instance{
 		{ID: "i-kept", ClaimUID: "uid-a", LaunchTime: old},
 		{ID: "i-orphan", ClaimUID: "uid-gone", LaunchTime: old},
 		{ID: "i-same-name", ClaimName: "a", ClaimUID: "uid-of-an-earlier-a", LaunchTime: old},
+		{ID: "i-has", ClaimUID: "uid-d", LaunchTime: old},
+		{ID: "i-second", ClaimUID: "uid-d", LaunchTime: old},
 		{ID: "i-young", ClaimUID: "uid-gone-too", LaunchTime: w.clock.Now().Add(-30 * time.Second)},
 		{ID: "i-untagged", LaunchTime: old},
 		{ID: "i-fleet-waits", FleetID: "fleet-1", LaunchTime: old},
@@ -39,7 +42,7 @@ func TestCollectInstances(t *testing.T) {
 	if err := w.collect.collect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"i-fleet-has", "i-fleet-waits", "i-kept", "i-untagged", "i-young"}, w.cloud.ids()); diff != "" {
+	if diff := cmp.Diff([]string{"i-fleet-has", "i-fleet-waits", "i-has", "i-kept", "i-untagged", "i-young"}, w.cloud.ids()); diff != "" {
 		t.Errorf("instances left (-want +got):\n%s", diff)
 	}
 }

@@ -69,11 +69,11 @@ func (l *launcher) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	known, ended := l.outcomes.get(claim) // but the status does not say it, or not yet
 	switch {
 	case ended && known.reason == "":
-		return reconcile.Result{}, l.record(ctx, claim, known.instance)
+		return reconcile.Result{}, l.conclude(ctx, claim, known)
 	case claim.DeletionTimestamp != nil:
 		return l.abandon(ctx, claim)
 	case ended:
-		return reconcile.Result{}, l.reject(ctx, claim, known.reason, known.message)
+		return reconcile.Result{}, l.conclude(ctx, claim, known)
 	case rejection(claim) != "": // and then we crashed
 		return reconcile.Result{}, l.delete(ctx, claim)
 	}
@@ -83,6 +83,14 @@ func (l *launcher) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 		return reconcile.Result{}, l.giveUp(ctx, claim)
 	}
 	return l.launch(ctx, claim, max(left, time.Second))
+}
+
+// conclude writes down how the claim's launch ended.
+func (l *launcher) conclude(ctx context.Context, claim *v1alpha1.NodeClaim, known outcome) error {
+	if known.reason != "" {
+		return l.reject(ctx, claim, known.reason, known.message)
+	}
+	return l.record(ctx, claim, known.instance)
 }
 
 // forget drops what was remembered of a claim.
@@ -106,6 +114,10 @@ func (l *launcher) launch(ctx context.Context, claim *v1alpha1.NodeClaim, left t
 	if claim.Spec.Fleet != nil {
 		if f := l.fleets.of(claim, l.clock.Now()); !f.spent.Load() {
 			return l.launchTogether(ctx, f, claim, class, left)
+		}
+		// The call that spent the fleet may have been for this claim, too, and since we looked.
+		if known, ended := l.outcomes.get(claim); ended {
+			return reconcile.Result{}, l.conclude(ctx, claim, known)
 		}
 	}
 	instance, err := l.provider.Launch(ctx, claim, class)
@@ -255,7 +267,8 @@ func (l *launcher) giveUp(ctx context.Context, claim *v1alpha1.NodeClaim) error 
 }
 
 // record writes what was bought into the claim's status, which hands the claim over
-// to registration or, when it is being deleted, to termination.
+// to registration or, when it is being deleted, to termination. A claim has one instance:
+// should it have another by now, this one is returned.
 func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in cloud.Instance) error {
 	class, err := l.classOf(ctx, claim)
 	if err != nil {
@@ -263,8 +276,12 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 	}
 	predicted := predictedAllocatable(ctx, l.catalog, class, in.Type)
 	price, priced := claim.Spec.PriceOf(in.Type, in.Zone, in.CapacityType)
+	surplus := false
 	wrote, err := l.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {
 		s := &c.Status
+		if surplus = s.InstanceID != "" && s.InstanceID != in.ID; surplus {
+			return
+		}
 		s.InstanceID, s.ProviderID, s.NodeName, s.ImageID = in.ID, in.ProviderID, in.NodeName, in.ImageID
 		s.InstanceType, s.Zone, s.CapacityType, s.Price = in.Type, in.Zone, in.CapacityType, nil
 		s.ReservationID = in.ReservationID
@@ -278,7 +295,10 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 		l.set(c, v1alpha1.ConditionLaunched, metav1.ConditionTrue, reasonLaunched, "instance "+in.ID+" was bought")
 	})
 	if apierrors.IsNotFound(err) {
-		return l.returnInstance(ctx, claim, in)
+		return l.returnInstance(ctx, claim, in, "claim vanished while it was launched")
+	}
+	if err == nil && surplus {
+		return l.returnInstance(ctx, claim, in, "claim has another instance")
 	}
 	if err != nil || !wrote {
 		return err
@@ -290,10 +310,10 @@ func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in clo
 	return nil
 }
 
-// returnInstance terminates an instance whose claim vanished, finalizer and all, while
-// it was bought. Should that fail, the garbage collector does it.
-func (l *launcher) returnInstance(ctx context.Context, claim *v1alpha1.NodeClaim, in cloud.Instance) error {
-	log.FromContext(ctx).Info("claim vanished while it was launched, terminating its instance", "instance", in.ID)
+// returnInstance terminates an instance that no claim needs: its own vanished, finalizer and
+// all, while it was bought, or has another. Should that fail, the garbage collector does it.
+func (l *launcher) returnInstance(ctx context.Context, claim *v1alpha1.NodeClaim, in cloud.Instance, why string) error {
+	log.FromContext(ctx).Info("terminating an instance that no claim needs", "reason", why, "instance", in.ID, "has", claim.Status.InstanceID)
 	if err := l.provider.Terminate(ctx, in.ID); err != nil && !errors.Is(err, cloud.ErrNotFound) {
 		return fmt.Errorf("nodeclaim %s: terminate instance %s: %w", claim.Name, in.ID, err)
 	}

@@ -181,6 +181,22 @@ func TestLaunchReturnsInstanceOfVanishedClaim(t *testing.T) {
 	}
 }
 
+// TestLaunchReturnsSecondInstance: a claim that has an instance keeps it.
+func TestLaunchReturnsSecondInstance(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.cloud.during = func() { // another writes down what was bought before
+		c := w.claim()
+		c.Status.InstanceID = "i-first"
+		if err := w.client.Status().Update(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+	w.reconcile(w.launch, "a")
+	if ids := w.cloud.ids(); len(ids) != 0 || w.claim().Status.InstanceID != "i-first" {
+		t.Errorf("instances %v, the claim has %s", ids, w.claim().Status.InstanceID)
+	}
+}
+
 func TestAbandon(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
