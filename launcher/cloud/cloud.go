@@ -54,7 +54,9 @@ type Provider interface {
 	// Launch buys one instance for the claim. It is idempotent by the claim's UID:
 	// called again after a crash it returns the same instance. An error that wraps
 	// ErrCapacity, ErrDenied or ErrInvalid means that nothing was bought under
-	// this claim and nothing will be.
+	// this claim and nothing will be; where the outcome of an earlier call is unknown, that
+	// holds of claims older than a minute only, and once the cloud's reads must show what
+	// was bought: from that age on it is looked for first.
 	// The Instance may come with a *CapacityError-free nil error although some
 	// offerings had no capacity; those are in Instance.Unavailable.
 	Launch(ctx context.Context, claim *v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass) (Instance, error)
@@ -67,7 +69,7 @@ type Provider interface {
 	// nothing was. Where that is why there are too few, the error is nil, and the
 	// other claims are to be launched alone. Else the error says why; one that wraps
 	// ErrCapacity, ErrDenied or ErrInvalid means that nothing was bought for the other
-	// claims and nothing will be.
+	// claims and nothing will be, as with Launch.
 	LaunchFleet(ctx context.Context, claims []*v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass, taken sets.Set[string]) ([]Instance, error)
 
 	// Get reads one instance by id; ErrNotFound when it is gone or terminated.

@@ -53,6 +53,7 @@ type fleet struct {
 
 	mu        sync.Mutex // held by who gives its instances away
 	notBefore time.Time  // when its call may be repeated
+	doubt     time.Time  // since when it is not known what was bought; zero where it is
 }
 
 // of returns the claim's fleet.
@@ -129,10 +130,11 @@ func (l *launcher) launchTogether(
 	result := reconcile.Result{RequeueAfter: fleetWindow}
 	if rest := c.waiting[len(instances):]; len(rest) > 0 {
 		out, final := l.verdict(rest[0], err)
+		f.doubt = l.since(f.doubt, err, final, rest...)
 		switch {
 		case err == nil:
 			f.spent.Store(true)
-		case final:
+		case final && !l.doubtful(f.doubt):
 			for _, claim := range rest {
 				l.outcomes.put(claim, out)
 			}

@@ -36,6 +36,7 @@ type launcher struct {
 	settle   time.Duration
 
 	outcomes outcomes
+	doubts   doubts
 	fleets   fleets
 	backoff  workqueue.TypedRateLimiter[string] // by the name of a claim or the ID of a fleet
 }
@@ -96,6 +97,7 @@ func (l *launcher) conclude(ctx context.Context, claim *v1alpha1.NodeClaim, know
 // forget drops what was remembered of a claim.
 func (l *launcher) forget(name string) {
 	l.outcomes.forget(name)
+	l.doubts.forget(name)
 	l.backoff.Forget(name)
 }
 
@@ -153,11 +155,14 @@ func (l *launcher) class(ctx context.Context, claim *v1alpha1.NodeClaim) (*v1alp
 }
 
 // failed acts on a launch that did not succeed: ends the claim when it cannot
-// succeed, else tries again later.
+// succeed and nothing was bought for it before, else tries again later.
 func (l *launcher) failed(ctx context.Context, claim *v1alpha1.NodeClaim, left time.Duration, err error) (reconcile.Result, error) {
-	if out, final := l.verdict(claim, err); final {
+	out, final := l.verdict(claim, err)
+	since := l.since(l.doubts.of(claim.Name), err, final, claim)
+	if final && !l.doubtful(since) {
 		return reconcile.Result{}, l.reject(ctx, claim, out.reason, out.message)
 	}
+	l.doubts.note(claim.Name, since)
 	wait := min(l.backoff.When(claim.Name), left)
 	log.FromContext(ctx).Info("launch failed, will retry", "reason", passing(err), "in", wait.String(), "err", err.Error())
 	return reconcile.Result{RequeueAfter: wait}, l.notLaunched(ctx, claim, passing(err), err.Error())
@@ -229,9 +234,10 @@ func describe(keys []offering.Key) string {
 }
 
 // notLaunched says on the claim what its launch waits for. Only a change of reason is
-// written: messages carry request ids, which differ every time.
+// written: messages carry request ids, which differ every time. That it failed with an
+// unknown outcome stays, for a later leader.
 func (l *launcher) notLaunched(ctx context.Context, claim *v1alpha1.NodeClaim, reason, message string) error {
-	if hasReason(claim, v1alpha1.ConditionLaunched, reason) {
+	if hasReason(claim, v1alpha1.ConditionLaunched, reason) || hasReason(claim, v1alpha1.ConditionLaunched, reasonLaunchFailing) {
 		return nil
 	}
 	_, err := l.updateStatus(ctx, claim, func(c *v1alpha1.NodeClaim) {

@@ -197,6 +197,66 @@ func TestLaunchReturnsSecondInstance(t *testing.T) {
 	}
 }
 
+// TestLostAnswerThenRefusal: a refusal does not prove that nothing was bought by an earlier call
+// whose answer was lost.
+func TestLostAnswerThenRefusal(t *testing.T) {
+	lost := errors.New("connection reset")
+	for _, tt := range []struct {
+		name    string
+		between func(*world) // the lost answer and the refusal
+	}{
+		{"at once", func(*world) {}},
+		{"throttled between", func(w *world) {
+			w.cloud.set(func(f *fakeCloud) { f.beforeBuy = cloud.ErrThrottled })
+			w.reconcile(w.launch, "a")
+		}},
+		{"another leader", func(w *world) { w.launch.doubts, w.launch.fleets.byID = doubts{}, nil }},
+	} {
+		for _, fleet := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, fleet %v", tt.name, fleet), func(t *testing.T) {
+				claims := []client.Object{newClaim(nil)}
+				if fleet {
+					claims = fleetOf(1, "a")
+				}
+				w := newWorld(t, claims...)
+				again := func(err error) {
+					t.Helper()
+					w.clock.Step(w.reconcile(w.launch, "a").RequeueAfter) // its backoff is over
+					w.cloud.set(func(f *fakeCloud) { f.beforeBuy, f.afterBuy = err, nil })
+					w.clock.Step(time.Second)
+					w.reconcile(w.launch, "a")
+				}
+				w.cloud.afterBuy = lost
+				w.reconcile(w.launch, "a")
+				tt.between(w)
+				w.clock.Step(time.Second)
+				w.cloud.set(func(f *fakeCloud) { f.beforeBuy = cloud.ErrDenied })
+				w.reconcile(w.launch, "a")
+				if c := w.claim(); c.DeletionTimestamp != nil || condition(c, v1alpha1.ConditionLaunched) != "Unknown LaunchFailing" {
+					t.Fatalf("Launched is %q", condition(c, v1alpha1.ConditionLaunched))
+				}
+				again(nil)
+				if ids := w.cloud.ids(); w.claim().Status.InstanceID == "" || len(ids) != 1 {
+					t.Errorf("instances %v, the claim has %q", ids, w.claim().Status.InstanceID)
+				}
+			})
+		}
+	}
+}
+
+// TestDoubtEnds: once what was bought would have been found, a refusal is believed.
+func TestDoubtEnds(t *testing.T) {
+	w := newWorld(t, newClaim(nil))
+	w.cloud.beforeBuy = errors.New("connection reset")
+	w.reconcile(w.launch, "a")
+	w.cloud.beforeBuy = cloud.ErrDenied
+	w.clock.Step(lookAfter + w.launch.settle)
+	w.reconcile(w.launch, "a")
+	if got := condition(w.claim(), v1alpha1.ConditionLaunched); got != "False AccessDenied" {
+		t.Errorf("Launched is %q", got)
+	}
+}
+
 func TestAbandon(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
