@@ -53,6 +53,7 @@ type fleet struct {
 
 	mu        sync.Mutex // held by who gives its instances away
 	notBefore time.Time  // when its call may be repeated
+	failures  int        // of its call, in a row
 	doubt     time.Time  // since when it is not known what was bought; zero where it is
 }
 
@@ -71,6 +72,13 @@ func (f *fleets) of(claim *v1alpha1.NodeClaim, now time.Time) *fleet {
 	}
 	f.byID[id] = &fleet{id: id, since: now}
 	return f.byID[id]
+}
+
+// retry is when to repeat a call that failed once more: like a single claim's, after retryFirst,
+// then twice as long each time.
+func (f *fleet) retry() time.Duration {
+	f.failures++
+	return min(retryFirst<<min(f.failures-1, 10), retryMost)
 }
 
 // crew is the claims of a fleet.
@@ -139,7 +147,7 @@ func (l *launcher) launchTogether(
 				l.outcomes.put(claim, out)
 			}
 		default:
-			result.RequeueAfter = min(l.backoff.When(string(f.id)), left)
+			result.RequeueAfter = min(f.retry(), left)
 			f.notBefore = l.clock.Now().Add(result.RequeueAfter)
 			log.FromContext(ctx).Info("launch failed, will retry", "reason", passing(err), "in", result.RequeueAfter.String(),
 				"nodeclaims", len(rest), "err", err.Error())

@@ -205,3 +205,28 @@ func TestFleetIsBoughtWhileAClaimLooksOn(t *testing.T) {
 	}
 	w.wantCalls(1, 0)
 }
+
+// TestFleetIsForgotten: nothing of a fleet is kept for longer than it may be launched for.
+func TestFleetIsForgotten(t *testing.T) {
+	w := newWorld(t, fleetOf(1, "a")...)
+	w.cloud.beforeBuy = cloud.ErrThrottled
+	var waits []time.Duration
+	for range 8 {
+		wait := w.reconcile(w.launch, "a").RequeueAfter
+		waits = append(waits, wait)
+		w.clock.Step(wait)
+	}
+	s := time.Second
+	if diff := cmp.Diff([]time.Duration{s / 2, s, 2 * s, 4 * s, 8 * s, 16 * s, 30 * s, 30 * s}, waits); diff != "" {
+		t.Errorf("waits (-want +got):\n%s", diff)
+	}
+	if n := w.launch.backoff.NumRequeues("fleet"); n != 0 {
+		t.Errorf("the launcher itself remembers %d failures", n)
+	}
+	w.clock.Step(2 * time.Hour)
+	other := newClaim(func(c *v1alpha1.NodeClaim) { c.Spec.Fleet = &v1alpha1.Fleet{ID: "other"} })
+	w.launch.fleets.of(other, w.clock.Now())
+	if n := len(w.launch.fleets.byID); n != 1 {
+		t.Errorf("%d fleets are remembered", n)
+	}
+}

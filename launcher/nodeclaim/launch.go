@@ -38,8 +38,14 @@ type launcher struct {
 	outcomes outcomes
 	doubts   doubts
 	fleets   fleets
-	backoff  workqueue.TypedRateLimiter[string] // by the name of a claim or the ID of a fleet
+	backoff  workqueue.TypedRateLimiter[string] // by the name of a claim
 }
+
+// A launch that failed is repeated after retryFirst, then twice as long each time.
+const (
+	retryFirst = 500 * time.Millisecond
+	retryMost  = 30 * time.Second
+)
 
 func newLauncher(s store, cfg Config, m *metrics) *launcher {
 	return &launcher{
@@ -50,7 +56,7 @@ func newLauncher(s store, cfg Config, m *metrics) *launcher {
 		metrics:  m,
 		timeout:  cfg.LaunchTimeout,
 		settle:   cfg.SettleTime,
-		backoff:  workqueue.NewTypedItemExponentialFailureRateLimiter[string](500*time.Millisecond, 30*time.Second),
+		backoff:  workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost),
 	}
 }
 
