@@ -29,8 +29,8 @@ import (
 // the claims' status says so. Whoever gives instances to claims of a fleet holds its lock.
 
 const (
-	// fleetWindow is how long a fleet waits for claims that were planned but have not come:
-	// they are written one after the other, and not all writes succeed. A claim whose
+	// fleetWindow is how long a fleet waits for the next of the claims that were planned but have
+	// not come: they are written one after the other, and not all writes succeed. A claim whose
 	// fleet is at work looks again after as long; it hears of its instance before.
 	fleetWindow = time.Second
 	// fleetWrites is how many claims of a fleet are written at once.
@@ -52,6 +52,8 @@ type fleet struct {
 	spent atomic.Bool
 
 	mu        sync.Mutex // held by who gives its instances away
+	known     int        // how many of its claims have come,
+	grown     time.Time  // and when the latest did
 	notBefore time.Time  // when its call may be repeated
 	failures  int        // of its call, in a row
 	doubt     time.Time  // since when it is not known what was bought; zero where it is
@@ -162,10 +164,17 @@ func (l *launcher) incomplete(ctx context.Context, f *fleet, planned *v1alpha1.F
 	if err := l.client.List(ctx, &known, client.MatchingFields{cluster.FieldClaimFleet: string(f.id)}, client.UnsafeDisableDeepCopy); err != nil {
 		return 0, fmt.Errorf("list nodeclaims of fleet %s: %w", f.id, err)
 	}
-	if len(known.Items) >= int(planned.Size) {
+	n, now := len(known.Items), l.clock.Now()
+	if n >= int(planned.Size) {
 		return 0, nil
 	}
-	return f.since.Add(fleetWindow).Sub(l.clock.Now()), nil
+	switch {
+	case f.known == 0:
+		f.known, f.grown = n, f.since
+	case n > f.known:
+		f.known, f.grown = n, now
+	}
+	return f.grown.Add(fleetWindow).Sub(now), nil
 }
 
 // writeDown writes on the claims how their launch ended, or what it waits for. What cannot be

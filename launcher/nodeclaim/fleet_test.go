@@ -94,6 +94,21 @@ func TestFleetWaitsForItsClaims(t *testing.T) {
 	w.wantCalls(2, 1)
 }
 
+// TestFleetWaitsWhileClaimsCome: a fleet that takes long to be written is bought as one all the
+// same.
+func TestFleetWaitsWhileClaimsCome(t *testing.T) {
+	w := newWorld(t, fleetOf(4, "a")...)
+	for _, next := range []string{"b", "c", "d"} {
+		w.reconcile(w.launch, "a")
+		w.wantCalls(0, 0)
+		w.clock.Step(fleetWindow - time.Millisecond)
+		w.create(fleetOf(4, next)...)
+	}
+	w.reconcile(w.launch, "a")
+	w.wantFleet("a i-0", "b i-1", "c i-2", "d i-3")
+	w.wantCalls(1, 0)
+}
+
 func TestFleetFailures(t *testing.T) {
 	for _, tt := range []struct {
 		name string
