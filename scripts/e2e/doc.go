@@ -120,10 +120,11 @@
 //	                        a node has ttl.launched and ttl.ready in all → 22 min
 //	                        plugin.TestNodeFlaps plugin/ledger.TestTransitions
 //	is too small, or others its holders that do not fit are handed over again when they are tried
-//	put pods on it          → a launch
+//	put pods on it          → a launch; from the second node in a row that a pod gives back, with
+//	                        patience that doubles from 1 s to 5 min
 //	                        scripts/e2e.TestNodeSmallerThanPredicted scripts/e2e.TestOtherSchedulersPods
 //	                        scripts/e2e.TestDisplacedHolder plugin.TestDisplaced
-//	                        plugin.TestNodeCannotTakeItsPod
+//	                        plugin.TestNodeCannotTakeItsPod launcher/allocate.TestNodesGivenBack
 //	binding fails           the clock of ttl.ready goes on between the tries → 2 min
 //	                        plugin/ledger.TestTransitions
 //
@@ -143,6 +144,7 @@
 //	the queue is away       → the next notice
 //	                        launcher/nodeclaim.TestQueueIsNotHeldUp
 //	                        launcher/cloud/ec2.TestQueueDrains10000
-//	loses an answer         the same token finds what was bought → the SDK's retries
-//	                        scripts/e2e.TestAnswerLost
+//	loses an answer         the same token finds what was bought → the SDK's retries; a refusal is
+//	                        not believed until it would have been found → 90 s
+//	                        scripts/e2e.TestAnswerLost launcher/nodeclaim.TestLostAnswerThenRefusal
 package e2e
