@@ -219,3 +219,30 @@ func TestReadFleetAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestFleetComesIntoSight: reads that show some instances of a fleet first do not pass for all.
+func TestFleetComesIntoSight(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reads []int // instances in sight
+		want  int   // reads until it is held to be all of 5
+	}{
+		{"all at once", []int{5}, 1},
+		{"one after the other", []int{0, 1, 3, 3, 4, 5}, 6},
+		{"fewer were bought", []int{3, 3, 3, 3, 3, 3}, 1 + steadyLooks},
+		{"nothing is left of it", []int{0, 0, 0, 0, 0}, steadyLooks},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s sightings
+			for i, n := range tt.reads {
+				if s.all(n, 5) {
+					if i+1 != tt.want {
+						t.Errorf("enough after %d reads, want %d", i+1, tt.want)
+					}
+					return
+				}
+			}
+			t.Errorf("not enough after %d reads", len(tt.reads))
+		})
+	}
+}
