@@ -69,8 +69,8 @@ func (t *terminator) evictAll(ctx context.Context, claim *v1alpha1.NodeClaim, le
 			if len(left.volumes) == 0 { // they are detached with the help of such pods
 				t.deletePod(ctx, pod, podGrace(pod))
 			}
-		case pod.Annotations[v1alpha1.DoNotDisruptAnnotation] == "true":
-			blocked[podName(pod)] = "it is annotated " + v1alpha1.DoNotDisruptAnnotation
+		case cluster.ProtectionOfPod(pod, now).By != "":
+			blocked[podName(pod)] = "it is annotated " + cluster.ProtectionOfPod(pod, now).Annotation
 		case !drain.due(pod.UID, now):
 			blocked[podName(pod)] = drain.why(pod.UID)
 		default:

@@ -74,12 +74,12 @@ func (i *interrupter) interrupt(ctx context.Context, claim *v1alpha1.NodeClaim, 
 		return err
 	}
 	if n.Kind == cloud.RebalanceRecommendation {
-		who, err := i.protected(ctx, claim, node)
+		p, err := cluster.ProtectionOf(ctx, i.client, claim, node, i.clock.Now())
 		if err != nil {
 			return err
 		}
-		if who != "" {
-			i.recorder.Eventf(claim, nil, corev1.EventTypeNormal, string(n.Kind), "Keep", "Not replaced before its interruption: %s is annotated %s", who, v1alpha1.DoNotDisruptAnnotation)
+		if p.By != "" {
+			i.recorder.Eventf(claim, nil, corev1.EventTypeNormal, string(n.Kind), "Keep", "Not replaced before its interruption: %s", p)
 			return nil
 		}
 	}
@@ -135,30 +135,6 @@ func (i *interrupter) taint(ctx context.Context, node *corev1.Node) error {
 		}
 	})
 	return client.IgnoreNotFound(err)
-}
-
-// protected names what forbids to disrupt the node while it need not be; empty when nothing does.
-func (i *interrupter) protected(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
-	forbids := func(o client.Object) bool { return o.GetAnnotations()[v1alpha1.DoNotDisruptAnnotation] == "true" }
-	if forbids(claim) {
-		return "nodeclaim " + claim.Name, nil
-	}
-	if node == nil {
-		return "", nil
-	}
-	if forbids(node) {
-		return "node " + node.Name, nil
-	}
-	pods, err := cluster.PodsOn(ctx, i.client, node.Name)
-	if err != nil {
-		return "", err
-	}
-	for p := range pods {
-		if forbids(&pods[p]) && !cluster.IsFinished(&pods[p]) {
-			return "pod " + podName(&pods[p]), nil
-		}
-	}
-	return "", nil
 }
 
 // Reconcile deletes an interrupted claim once its pods can go elsewhere, or must go.

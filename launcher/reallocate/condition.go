@@ -37,8 +37,8 @@ func isLeaving(claim *v1alpha1.NodeClaim) bool {
 // setEmpty writes the condition Empty and tells whether that changed it. at is when
 // its status changed; with reason NoPods, that is when this episode began, even if the
 // last one was never seen to end.
-func (e *emptiness) setEmpty(ctx context.Context, claim *v1alpha1.NodeClaim, status metav1.ConditionStatus, reason, message string, at time.Time) (wrote bool, err error) {
-	return e.setCondition(ctx, claim, reason == reasonNoPods, metav1.Condition{
+func (r *remover) setEmpty(ctx context.Context, claim *v1alpha1.NodeClaim, status metav1.ConditionStatus, reason, message string, at time.Time) (wrote bool, err error) {
+	return r.setCondition(ctx, claim, reason == reasonNoPods, metav1.Condition{
 		Type: v1alpha1.ConditionEmpty, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(at.Truncate(time.Second)),
 	})
 }
@@ -48,7 +48,7 @@ func (e *emptiness) setEmpty(ctx context.Context, claim *v1alpha1.NodeClaim, sta
 //
 // Conditions are a list, which a merge patch replaces as a whole while other writers
 // have conditions of their own in it: hence the lock.
-func (e *emptiness) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim, anew bool, c metav1.Condition) (wrote bool, err error) {
+func (r *remover) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim, anew bool, c metav1.Condition) (wrote bool, err error) {
 	base := claim.DeepCopy()
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		next := base.DeepCopy()
@@ -63,9 +63,9 @@ func (e *emptiness) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim,
 		if equality.Semantic.DeepEqual(base.Status, next.Status) {
 			return nil
 		}
-		err := e.client.Status().Patch(ctx, next, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+		err := r.client.Status().Patch(ctx, next, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
 		if apierrors.IsConflict(err) {
-			if gone := e.direct.Get(ctx, client.ObjectKeyFromObject(claim), base); gone != nil {
+			if gone := r.direct.Get(ctx, client.ObjectKeyFromObject(claim), base); gone != nil {
 				return gone
 			}
 			if base.UID != claim.UID {

@@ -103,7 +103,7 @@ func TestPodSeenOnlyAsItLeftRestartsTheTTL(t *testing.T) {
 	w := newWorld(t, append(nodeOf("a"), newPool(nil))...)
 	w.look("a")
 	w.clock.Step(20 * time.Second)
-	w.empty.noteLeaving(t.Context(), newPod("p", "node-a", nil))
+	w.remover.noteLeaving(t.Context(), newPod("p", "node-a", nil))
 	w.clock.Step(5 * time.Second)
 	if wait := w.look("a"); wait != 25*time.Second {
 		t.Errorf("waits %s, want the rest of 30 s since the pod left", wait)
@@ -140,7 +140,7 @@ func TestCacheThatLagsStopsNothing(t *testing.T) {
 	w := newWorld(t, append(nodeOf("a"), newPool(nil))...)
 	w.look("a")
 	w.create(newPod("p", "node-a", nil))
-	w.empty.client = withoutPods{w.client}
+	w.remover.client = withoutPods{w.client}
 	w.lookAfter(30*time.Second, "a")
 	w.expect("a", "True Disrupting tainted")
 	w.lookAfter(time.Second, "a")
@@ -173,6 +173,18 @@ func TestProtected(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestProtectedForAWhile(t *testing.T) {
+	objs := append(nodeOf("a"), newPool(nil))
+	objs[1].SetCreationTimestamp(metav1.NewTime(time.Now().Truncate(time.Second)))
+	objs[1].SetAnnotations(map[string]string{v1alpha1.DoNotDisruptAnnotation: "5m"})
+	w := newWorld(t, objs...)
+	w.look("a")
+	w.lookAfter(time.Minute, "a")
+	w.expect("a", "True DoNotDisrupt")
+	w.lookAfter(5*time.Minute, "a")
+	w.expect("a", "True Disrupting tainted")
 }
 
 func TestAnnotationOnTaintedNode(t *testing.T) {
@@ -251,7 +263,7 @@ func TestBudgetCountsWhatTheCacheDoesNotShow(t *testing.T) {
 	if err := w.client.List(t.Context(), stale); err != nil {
 		t.Fatal(err)
 	}
-	w.empty.client = staleClaims{w.client, stale}
+	w.remover.client = staleClaims{w.client, stale}
 	w.lookAfter(30*time.Second, "a")
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "True Disrupting tainted deleted")
@@ -259,7 +271,7 @@ func TestBudgetCountsWhatTheCacheDoesNotShow(t *testing.T) {
 	w.expect("b", "True BlockedByBudget")
 
 	w.restart() // and a new leader whose cache lags
-	w.empty.client = staleClaims{w.client, stale}
+	w.remover.client = staleClaims{w.client, stale}
 	w.look("b")
 	w.lookAfter(time.Minute, "b")
 	w.expect("b", "True BlockedByBudget")
@@ -277,7 +289,7 @@ func TestPlaceFreedByLastNode(t *testing.T) {
 	claim.Finalizers = nil
 	w.update(claim)
 	w.look("a")
-	if names := w.empty.waiting.some("default"); len(names) != 1 || names[0] != "b" {
+	if names := w.remover.waiting.some("default"); len(names) != 1 || names[0] != "b" {
 		t.Errorf("waiting: %v", names)
 	}
 	w.look("b")

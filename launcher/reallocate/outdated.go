@@ -23,35 +23,35 @@ const lookForDrift = 5 * time.Minute
 // long to wait until looking again; zero to wait for an event.
 //
 // Where a node stands is in its claim's conditions Expired and Drifted, as with Empty.
-func (e *emptiness) byOutdatedness(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
+func (r *remover) byOutdatedness(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
 	var pool v1alpha1.NodePool
-	if err := e.client.Get(ctx, client.ObjectKey{Name: claim.Spec.NodePool}, &pool); err != nil {
+	if err := r.client.Get(ctx, client.ObjectKey{Name: claim.Spec.NodePool}, &pool); err != nil {
 		return 0, client.IgnoreNotFound(fmt.Errorf("nodeclaim %s: get pool: %w", claim.Name, err))
 	}
-	causes, wait, err := e.causes(ctx, claim, node, &pool)
+	causes, wait, err := r.causes(ctx, claim, node, &pool)
 	if err != nil {
 		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
 	for _, c := range causes {
-		if err := e.tell(ctx, claim, node, c); err != nil {
+		if err := r.tell(ctx, claim, node, c); err != nil {
 			return 0, client.IgnoreNotFound(err)
 		}
 	}
-	if rest := e.rests.left(claim, e.clock.Now()); rest > 0 {
+	if rest := r.rests.left(claim, r.clock.Now()); rest > 0 {
 		return sooner(wait, rest), nil
 	}
 	for _, c := range causes {
 		if c.message == "" {
 			continue
 		}
-		why, err := e.promised(ctx, claim, node)
+		why, err := r.promised(ctx, claim, node)
 		if err != nil {
 			return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 		}
 		if why != "" { // whose pod is on its way: it tells when it has come
 			return wait, c.keep(ctx, claim, node, why)
 		}
-		next, err := e.remove(ctx, claim, node, &pool, c)
+		next, err := r.remove(ctx, claim, node, &pool, c)
 		return sooner(wait, next), err
 	}
 	return wait, nil
@@ -59,13 +59,13 @@ func (e *emptiness) byOutdatedness(ctx context.Context, claim *v1alpha1.NodeClai
 
 // causes are expiration and drift, each with an empty message where it does not hold, and
 // how long until that may change without an event.
-func (e *emptiness) causes(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool) ([]cause, time.Duration, error) {
-	age, wait, err := expired(claim, pool, e.clock.Now())
+func (r *remover) causes(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool) ([]cause, time.Duration, error) {
+	age, wait, err := expired(claim, pool, r.clock.Now())
 	if err != nil {
 		return nil, 0, err
 	}
-	expiration := e.causeOf(v1alpha1.ReasonExpired, reasonExpired, age)
-	b, err := e.blueprint(ctx, pool)
+	expiration := r.causeOf(v1alpha1.ReasonExpired, reasonExpired, age)
+	b, err := r.blueprint(ctx, pool)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -73,9 +73,9 @@ func (e *emptiness) causes(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	if err != nil {
 		return nil, 0, err
 	}
-	drifted := e.causeOf(v1alpha1.ReasonDrifted, reasonNotDrifted, "")
+	drifted := r.causeOf(v1alpha1.ReasonDrifted, reasonNotDrifted, "")
 	if d != nil {
-		drifted = e.causeOf(v1alpha1.ReasonDrifted, d.reason, d.message)
+		drifted = r.causeOf(v1alpha1.ReasonDrifted, d.reason, d.message)
 	}
 	if begunFor(claim, v1alpha1.ConditionDrifted) { // to be gone on with
 		return []cause{drifted, expiration}, sooner(wait, lookForDrift), nil
@@ -84,30 +84,30 @@ func (e *emptiness) causes(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 }
 
 // causeOf makes a cause that holds for nodes with pods on them.
-func (e *emptiness) causeOf(reason v1alpha1.DisruptionReason, condition, message string) cause {
+func (r *remover) causeOf(reason v1alpha1.DisruptionReason, condition, message string) cause {
 	c := cause{reason: reason, condition: condition, message: message, withPods: true}
 	c.needed = func(ctx context.Context, _ client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
-		return e.promised(ctx, claim, node)
+		return r.promised(ctx, claim, node)
 	}
 	c.keep = func(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, why string) error {
-		return e.block(ctx, claim, node, c, reasonPromised, why)
+		return r.block(ctx, claim, node, c, reasonPromised, why)
 	}
 	return c
 }
 
 // blueprint reads what a node of the pool would be made of now.
-func (e *emptiness) blueprint(ctx context.Context, pool *v1alpha1.NodePool) (blueprint, error) {
+func (r *remover) blueprint(ctx context.Context, pool *v1alpha1.NodePool) (blueprint, error) {
 	b := blueprint{pool: pool}
 	ref := pool.Spec.Template.Spec.NodeClassRef
 	if ref == nil {
-		resolved, err := e.resolver.Resolve(ctx, nil)
+		resolved, err := r.resolver.Resolve(ctx, nil)
 		if err == nil {
 			b.resolved = &resolved
 		}
 		return b, nil // what cannot be resolved has not changed as far as anybody knows
 	}
 	class := &v1alpha1.EC2NodeClass{}
-	err := e.client.Get(ctx, client.ObjectKey{Name: ref.Name}, class)
+	err := r.client.Get(ctx, client.ObjectKey{Name: ref.Name}, class)
 	if apierrors.IsNotFound(err) {
 		return b, nil
 	}
@@ -124,33 +124,33 @@ func (e *emptiness) blueprint(ctx context.Context, pool *v1alpha1.NodePool) (blu
 
 // tell brings the cause's condition in line with whether it holds, and ends a removal that
 // had begun for a cause that holds no more.
-func (e *emptiness) tell(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) error {
+func (r *remover) tell(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) error {
 	was := meta.FindStatusCondition(claim.Status.Conditions, string(c.reason))
 	held := was != nil && was.Status == metav1.ConditionTrue
 	switch {
 	case c.message != "" && !held:
-		if _, err := e.setCondition(ctx, claim, false, e.conditionOf(c, c.condition, c.message)); err != nil {
+		if _, err := r.setCondition(ctx, claim, false, r.conditionOf(c, c.condition, c.message)); err != nil {
 			return err
 		}
 		log.FromContext(ctx).Info("node is outdated", "node", node.Name, "for", c.reason, "reason", c.condition, "message", c.message)
-		e.recorder.Eventf(node, claim, corev1.EventTypeNormal, string(c.reason), "Wait", "%s", c.message)
+		r.recorder.Eventf(node, claim, corev1.EventTypeNormal, string(c.reason), "Wait", "%s", c.message)
 	case c.message == "" && held:
 		begun := begunFor(claim, string(c.reason))
 		if begun {
-			if err := e.untaint(ctx, node); err != nil {
+			if err := r.untaint(ctx, node); err != nil {
 				return err
 			}
 		}
-		over := e.conditionOf(c, "Not"+string(c.reason), "holds no more")
+		over := r.conditionOf(c, "Not"+string(c.reason), "holds no more")
 		over.Status = metav1.ConditionFalse
-		if _, err := e.setCondition(ctx, claim, false, over); err != nil {
+		if _, err := r.setCondition(ctx, claim, false, over); err != nil {
 			return err
 		}
-		e.waiting.remove(claim.Name)
-		e.places.free(claim.Name)
+		r.waiting.remove(claim.Name)
+		r.places.free(claim.Name)
 		log.FromContext(ctx).Info("node no longer outdated", "node", node.Name, "for", c.reason, "removalBegun", begun)
 		if begun {
-			e.recorder.Eventf(node, claim, corev1.EventTypeNormal, "DisruptionCancelled", "Keep", "No longer %s", c.reason)
+			r.recorder.Eventf(node, claim, corev1.EventTypeNormal, "DisruptionCancelled", "Keep", "No longer %s", c.reason)
 		}
 	}
 	return nil

@@ -30,14 +30,14 @@ type place struct {
 
 // take gives the claim a place in its pool's budgets for the reason, if there is one; else
 // it says why not. A claim keeps its place until free is called or it is gone.
-func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeClaim, pool *v1alpha1.NodePool, reason v1alpha1.DisruptionReason) (full string, err error) {
+func (p *places) take(ctx context.Context, r *remover, claim *v1alpha1.NodeClaim, pool *v1alpha1.NodePool, reason v1alpha1.DisruptionReason) (full string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.seed(ctx, e.direct); err != nil {
+	if err := p.seed(ctx, r.direct); err != nil {
 		return "", err
 	}
 	var claims v1alpha1.NodeClaimList
-	if err := e.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
 		return "", fmt.Errorf("list nodeclaims: %w", err)
 	}
 	total, leaving := 0, 0
@@ -51,7 +51,7 @@ func (p *places) take(ctx context.Context, e *emptiness, claim *v1alpha1.NodeCla
 			leaving++
 		}
 	}
-	may, err := allowed(pool.Spec.Disruption.Budgets, reason, total, e.clock.Now())
+	may, err := allowed(pool.Spec.Disruption.Budgets, reason, total, r.clock.Now())
 	if err != nil {
 		return "", err
 	}

@@ -29,7 +29,7 @@ func TestLastPlaceIsGivenAwayOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range claims.Items {
 		wg.Go(func() {
-			full, err := w.empty.places.take(t.Context(), w.empty, &claims.Items[i], pool, v1alpha1.ReasonEmpty)
+			full, err := w.remover.places.take(t.Context(), w.remover, &claims.Items[i], pool, v1alpha1.ReasonEmpty)
 			if err != nil {
 				t.Error(err)
 			}
@@ -44,11 +44,11 @@ func TestLastPlaceIsGivenAwayOnce(t *testing.T) {
 	if len(got) != budget {
 		t.Fatalf("%d places given away, want %d", len(got), budget)
 	}
-	if full, err := w.empty.places.take(t.Context(), w.empty, got[0], pool, v1alpha1.ReasonEmpty); err != nil || full != "" {
+	if full, err := w.remover.places.take(t.Context(), w.remover, got[0], pool, v1alpha1.ReasonEmpty); err != nil || full != "" {
 		t.Errorf("its own place refused: %q, %v", full, err)
 	}
-	w.empty.places.free(got[0].Name)
-	if full, err := w.empty.places.take(t.Context(), w.empty, got[0], pool, v1alpha1.ReasonEmpty); err != nil || full != "" {
+	w.remover.places.free(got[0].Name)
+	if full, err := w.remover.places.take(t.Context(), w.remover, got[0], pool, v1alpha1.ReasonEmpty); err != nil || full != "" {
 		t.Errorf("a place that is free refused: %q, %v", full, err)
 	}
 }

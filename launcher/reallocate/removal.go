@@ -38,146 +38,130 @@ type cause struct {
 // then, when no pod can be on its way to it any more and those that are there have room
 // elsewhere, a last look and the end of its claim. It returns how long to wait until the
 // next step; zero to wait for an event.
-func (e *emptiness) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool, c cause) (time.Duration, error) {
-	place := e.places.of(claim)
-	if wait := place.settled.Sub(e.clock.Now()); wait > 0 || place.deleted {
+func (r *remover) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool, c cause) (time.Duration, error) {
+	place := r.places.of(claim)
+	if wait := place.settled.Sub(r.clock.Now()); wait > 0 || place.deleted {
 		return max(0, wait), nil
 	}
-	if kept, err := e.forbidden(ctx, e.client, claim, node, c); err != nil || kept {
-		return 0, err
+	if kept, until, err := r.forbidden(ctx, r.client, claim, node, c); err != nil || kept {
+		return until, err
 	}
-	full, err := e.places.take(ctx, e, claim, pool, c.reason)
+	full, err := r.places.take(ctx, r, claim, pool, c.reason)
 	if err != nil {
 		return 0, fmt.Errorf("pool %s: %w", pool.Name, err)
 	}
 	if full != "" {
-		e.waiting.add(claim)
-		return e.retry, e.block(ctx, claim, node, c, reasonBudget, full)
+		r.waiting.add(claim)
+		return r.retry, r.block(ctx, claim, node, c, reasonBudget, full)
 	}
-	e.waiting.remove(claim.Name)
+	r.waiting.remove(claim.Name)
 	if place.settled.IsZero() {
-		return e.mark(ctx, claim, node, c)
+		return r.mark(ctx, claim, node, c)
 	}
 	if c.withPods {
-		if wait, err := e.replaced(ctx, claim, node, c, place.settled); err != nil || wait > 0 {
+		if wait, err := r.replaced(ctx, claim, node, c, place.settled); err != nil || wait > 0 {
 			return wait, err
 		}
 	}
-	return 0, e.end(ctx, claim, node, c)
+	return r.end(ctx, claim, node, c)
 }
 
 // end asks for the claim's end if the API server, which the cache may lag behind, agrees
-// that nothing is in the way.
-func (e *emptiness) end(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) error {
+// that nothing is in the way. It returns how long to wait where something is that ends by itself.
+func (r *remover) end(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (time.Duration, error) {
 	fresh := &corev1.Node{}
-	if err := e.direct.Get(ctx, client.ObjectKeyFromObject(node), fresh); err != nil {
-		return client.IgnoreNotFound(err)
+	if err := r.direct.Get(ctx, client.ObjectKeyFromObject(node), fresh); err != nil {
+		return 0, client.IgnoreNotFound(err)
 	}
 	if fresh.UID != node.UID || fresh.DeletionTimestamp != nil {
-		return nil
+		return 0, nil
 	}
-	why, err := c.needed(ctx, e.direct, claim, fresh)
+	why, err := c.needed(ctx, r.direct, claim, fresh)
 	if err != nil {
-		return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
 	if why != "" {
-		return c.keep(ctx, claim, fresh, why)
+		return 0, c.keep(ctx, claim, fresh, why)
 	}
-	if kept, err := e.forbidden(ctx, e.direct, claim, fresh, c); err != nil || kept {
-		return err
+	if kept, until, err := r.forbidden(ctx, r.direct, claim, fresh, c); err != nil || kept {
+		return until, err
 	}
-	return e.delete(ctx, claim, fresh, c)
+	return 0, r.delete(ctx, claim, fresh, c)
 }
 
 // forbidden tells whether somebody forbids to disrupt the node, and then says so on it.
-func (e *emptiness) forbidden(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (bool, error) {
-	who, err := protected(ctx, pods, claim, node)
-	if err != nil || who == "" {
-		return false, err
+// until is how long that lasts by itself; zero if it does not end so.
+func (r *remover) forbidden(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (kept bool, until time.Duration, err error) {
+	now := r.clock.Now()
+	p, err := cluster.ProtectionOf(ctx, pods, claim, node, now)
+	if err != nil || p.By == "" {
+		return false, 0, err
 	}
-	return true, e.block(ctx, claim, node, c, reasonDoNotDisrupt, who+" is annotated "+v1alpha1.DoNotDisruptAnnotation)
-}
-
-// protected names what forbids to disrupt the node; empty when nothing does. A pod
-// that does not keep its node from being empty, a DaemonSet's, can still forbid it.
-func protected(ctx context.Context, from client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error) {
-	if node.Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" {
-		return "node " + node.Name, nil
+	if !p.Until.IsZero() {
+		until = p.Until.Sub(now)
 	}
-	if claim.Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" {
-		return "nodeclaim " + claim.Name, nil
-	}
-	pods, err := cluster.PodsOn(ctx, from, node.Name)
-	if err != nil {
-		return "", fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
-	}
-	for i := range pods {
-		if pods[i].Annotations[v1alpha1.DoNotDisruptAnnotation] == "true" && !cluster.IsFinished(&pods[i]) {
-			return "pod " + podName(&pods[i]), nil
-		}
-	}
-	return "", nil
+	return true, until, r.block(ctx, claim, node, c, reasonDoNotDisrupt, p.String())
 }
 
 // block says on claim and node, once a reason, what keeps a node that is to go, and gives
 // up a removal that had begun.
-func (e *emptiness) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause, reason, why string) error {
+func (r *remover) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause, reason, why string) error {
 	if begunFor(claim, string(c.reason)) {
-		if err := e.untaint(ctx, node); err != nil {
+		if err := r.untaint(ctx, node); err != nil {
 			return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 		}
 	}
 	if was := meta.FindStatusCondition(claim.Status.Conditions, string(c.reason)); was == nil || was.Reason != reason {
-		_, err := e.setCondition(ctx, claim, false, e.conditionOf(c, reason, c.message+"; "+why))
+		_, err := r.setCondition(ctx, claim, false, r.conditionOf(c, reason, c.message+"; "+why))
 		if err != nil {
 			return client.IgnoreNotFound(err)
 		}
 		log.FromContext(ctx).Info("node stays", "node", node.Name, "for", c.reason, "reason", reason, "message", why)
-		e.recorder.Eventf(node, claim, corev1.EventTypeNormal, "DisruptionBlocked", "Keep", "%s, but not removed: %s", c.reason, why)
+		r.recorder.Eventf(node, claim, corev1.EventTypeNormal, "DisruptionBlocked", "Keep", "%s, but not removed: %s", c.reason, why)
 	}
-	e.places.free(claim.Name)
+	r.places.free(claim.Name)
 	return nil
 }
 
 // mark taints the node and tells how long to wait until no pod can be on its way to it
 // any more. The condition is written first: it says who put the taint there, to whoever
 // goes on after a crash.
-func (e *emptiness) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (time.Duration, error) {
-	if _, err := e.setCondition(ctx, claim, false, e.conditionOf(c, reasonDisrupting, c.message+"; being removed")); err != nil {
+func (r *remover) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (time.Duration, error) {
+	if _, err := r.setCondition(ctx, claim, false, r.conditionOf(c, reasonDisrupting, c.message+"; being removed")); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	if err := e.taint(ctx, node); err != nil {
+	if err := r.taint(ctx, node); err != nil {
 		return 0, err
 	}
-	e.places.marked(claim, e.clock.Now().Add(e.settle))
-	return e.settle, nil
+	r.places.marked(claim, r.clock.Now().Add(r.settle))
+	return r.settle, nil
 }
 
 // conditionOf is the condition by which a cause is told.
-func (e *emptiness) conditionOf(c cause, reason, message string) metav1.Condition {
+func (r *remover) conditionOf(c cause, reason, message string) metav1.Condition {
 	return metav1.Condition{
-		Type: string(c.reason), Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(e.clock.Now()),
+		Type: string(c.reason), Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(r.clock.Now()),
 	}
 }
 
 // delete asks for the claim's end.
-func (e *emptiness) delete(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) error {
-	err := e.client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID})
+func (r *remover) delete(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) error {
+	err := r.client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("nodeclaim %s: delete: %w", claim.Name, err)
 	}
-	e.places.deleted(claim) // its place is taken until it is gone
+	r.places.deleted(claim) // its place is taken until it is gone
 	log.FromContext(ctx).Info("removing node", "for", c.reason, "why", c.message, "node", node.Name, "pool", claim.Spec.NodePool,
 		"instance", claim.Status.InstanceID, "type", claim.Status.InstanceType, "zone", claim.Status.Zone, "price", claim.Status.PricePerHour)
-	e.metrics.disruptions.WithLabelValues(string(c.reason)).Inc()
+	r.metrics.disruptions.WithLabelValues(string(c.reason)).Inc()
 	return nil
 }
 
-func (e *emptiness) taint(ctx context.Context, node *corev1.Node) error {
-	return e.updateTaints(ctx, node, func(taints []corev1.Taint) []corev1.Taint {
+func (r *remover) taint(ctx context.Context, node *corev1.Node) error {
+	return r.updateTaints(ctx, node, func(taints []corev1.Taint) []corev1.Taint {
 		if slices.ContainsFunc(taints, isDisrupted) {
 			return taints
 		}
@@ -185,8 +169,8 @@ func (e *emptiness) taint(ctx context.Context, node *corev1.Node) error {
 	})
 }
 
-func (e *emptiness) untaint(ctx context.Context, node *corev1.Node) error {
-	return e.updateTaints(ctx, node, func(taints []corev1.Taint) []corev1.Taint {
+func (r *remover) untaint(ctx context.Context, node *corev1.Node) error {
+	return r.updateTaints(ctx, node, func(taints []corev1.Taint) []corev1.Taint {
 		return slices.DeleteFunc(taints, isDisrupted)
 	})
 }
@@ -195,7 +179,7 @@ func isDisrupted(t corev1.Taint) bool { return t.MatchTaint(&disruptedTaint) }
 
 // updateTaints changes the taints of the node's newest version. They are replaced as a
 // whole, which others do too: hence the lock.
-func (e *emptiness) updateTaints(ctx context.Context, node *corev1.Node, change func([]corev1.Taint) []corev1.Taint) error {
+func (r *remover) updateTaints(ctx context.Context, node *corev1.Node, change func([]corev1.Taint) []corev1.Taint) error {
 	base := node.DeepCopy()
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		next := base.DeepCopy()
@@ -203,9 +187,9 @@ func (e *emptiness) updateTaints(ctx context.Context, node *corev1.Node, change 
 		if len(next.Spec.Taints) == len(base.Spec.Taints) {
 			return nil
 		}
-		err := e.client.Patch(ctx, next, client.StrategicMergeFrom(base, client.MergeFromWithOptimisticLock{}))
+		err := r.client.Patch(ctx, next, client.StrategicMergeFrom(base, client.MergeFromWithOptimisticLock{}))
 		if apierrors.IsConflict(err) {
-			if gone := e.direct.Get(ctx, client.ObjectKeyFromObject(node), base); gone != nil {
+			if gone := r.direct.Get(ctx, client.ObjectKeyFromObject(node), base); gone != nil {
 				return gone
 			}
 			return err // makes RetryOnConflict try again

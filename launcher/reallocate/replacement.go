@@ -18,20 +18,20 @@ import (
 //
 // Package allocate finds that room, or buys it, once the claim's condition says that it is
 // being replaced, keeps it for pods of the same owners and shapes, and says so by Replaced.
-func (e *emptiness) replaced(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause, since time.Time) (time.Duration, error) {
+func (r *remover) replaced(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause, since time.Time) (time.Duration, error) {
 	done := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionReplaced)
 	if done != nil && done.Status == metav1.ConditionTrue {
 		return 0, nil
 	}
-	if left := since.Add(e.patience).Sub(e.clock.Now()); left > 0 {
+	if left := since.Add(r.patience).Sub(r.clock.Now()); left > 0 {
 		return left, nil
 	}
-	why := "its replacement was not ready within " + e.patience.String()
+	why := "its replacement was not ready within " + r.patience.String()
 	if done != nil {
 		why += ": " + done.Message
 	}
-	e.rests.begin(claim, e.clock.Now().Add(e.rest))
-	return e.rest, e.block(ctx, claim, node, c, reasonNotReplaced, why)
+	r.rests.begin(claim, r.clock.Now().Add(r.rest))
+	return r.rest, r.block(ctx, claim, node, c, reasonNotReplaced, why)
 }
 
 // rests are until when nodes that could not be replaced are left alone. A crash forgets

@@ -67,15 +67,15 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 	if err := index(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	e := newEmptiness(mgr.GetClient(), mgr.GetAPIReader(), cfg, m)
+	r := newRemover(mgr.GetClient(), mgr.GetAPIReader(), cfg, m)
 	err = ctrl.NewControllerManagedBy(mgr).
-		Named("reallocate.emptiness").
+		Named("reallocate").
 		For(&v1alpha1.NodeClaim{}).
-		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: e.placeFreed, UpdateFunc: e.replacementOff}).
-		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(e.claimsOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.EC2NodeClass{}, handler.EnqueueRequestsFromMapFunc(e.claimsOfClass)).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(e.claimOfNode), builder.WithPredicates(nodeChanges())).
-		Watches(&corev1.Pod{}, e.podHandler()).
+		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: r.placeFreed, UpdateFunc: r.replacementOff}).
+		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.claimsOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.EC2NodeClass{}, handler.EnqueueRequestsFromMapFunc(r.claimsOfClass)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.claimOfNode), builder.WithPredicates(nodeChanges())).
+		Watches(&corev1.Pod{}, r.podHandler()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: cfg.Concurrency,
 			// With the priority queue, a controller of v0.24.1 can hang when it is stopped
@@ -84,22 +84,22 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 			ReconciliationTimeout: reconcileTimeout,
 			RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
 			LogConstructor: func(req *reconcile.Request) logr.Logger {
-				logger := mgr.GetLogger().WithName("reallocate.emptiness")
+				logger := mgr.GetLogger().WithName("reallocate")
 				if req == nil {
 					return logger
 				}
 				return logger.WithValues("nodeclaim", req.Name)
 			},
 		}).
-		Complete(e)
+		Complete(r)
 	if err != nil {
-		return fmt.Errorf("set up emptiness: %w", err)
+		return fmt.Errorf("set up reallocation: %w", err)
 	}
 	return nil
 }
 
-func newEmptiness(c client.Client, direct client.Reader, cfg Config, m *metrics) *emptiness {
-	return &emptiness{
+func newRemover(c client.Client, direct client.Reader, cfg Config, m *metrics) *remover {
+	return &remover{
 		client:   c,
 		direct:   direct,
 		recorder: cfg.Recorder,
@@ -159,10 +159,10 @@ func nodeChanges() predicate.Predicate {
 
 // podHandler has claims looked at when a pod takes or leaves a place: on a node, by a
 // nomination, or reserved. It notes when pods leave nodes.
-func (e *emptiness) podHandler() handler.Funcs {
+func (r *remover) podHandler() handler.Funcs {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	enqueue := func(ctx context.Context, pod *corev1.Pod, q queue) {
-		for _, req := range e.claimsOfPod(ctx, pod) {
+		for _, req := range r.claimsOfPod(ctx, pod) {
 			q.Add(req)
 		}
 	}
@@ -172,13 +172,13 @@ func (e *emptiness) podHandler() handler.Funcs {
 		},
 		DeleteFunc: func(ctx context.Context, ev event.DeleteEvent, q queue) {
 			pod := ev.Object.(*corev1.Pod)
-			e.noteLeaving(ctx, pod)
+			r.noteLeaving(ctx, pod)
 			enqueue(ctx, pod, q)
 		},
 		UpdateFunc: func(ctx context.Context, ev event.UpdateEvent, q queue) {
 			was, is := ev.ObjectOld.(*corev1.Pod), ev.ObjectNew.(*corev1.Pod)
 			if cluster.IsFinished(is) && !cluster.IsFinished(was) {
-				e.noteLeaving(ctx, is)
+				r.noteLeaving(ctx, is)
 			}
 			if movesPlace(was, is) {
 				enqueue(ctx, was, q)
@@ -194,26 +194,26 @@ func movesPlace(was, is *corev1.Pod) bool {
 		was.Status.NominatedNodeName != is.Status.NominatedNodeName ||
 		cluster.IsFinished(was) != cluster.IsFinished(is) ||
 		(was.DeletionTimestamp == nil) != (is.DeletionTimestamp == nil) ||
-		was.Annotations[v1alpha1.DoNotDisruptAnnotation] != is.Annotations[v1alpha1.DoNotDisruptAnnotation]
+		cluster.ProtectsOtherwise(was, is)
 }
 
 // noteLeaving notes that a pod left its node, if that still is one.
-func (e *emptiness) noteLeaving(ctx context.Context, pod *corev1.Pod) {
+func (r *remover) noteLeaving(ctx context.Context, pod *corev1.Pod) {
 	if pod.Spec.NodeName == "" || cluster.IsDaemonPod(pod) {
 		return
 	}
-	if err := e.client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, &corev1.Node{}); err == nil {
-		e.episodes.podLeft(pod.Spec.NodeName, e.clock.Now())
+	if err := r.client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, &corev1.Node{}); err == nil {
+		r.episodes.podLeft(pod.Spec.NodeName, r.clock.Now())
 	}
 }
 
 // claimOfNode maps a Node to the claim of its instance.
-func (e *emptiness) claimOfNode(ctx context.Context, o client.Object) []reconcile.Request {
+func (r *remover) claimOfNode(ctx context.Context, o client.Object) []reconcile.Request {
 	node := o.(*corev1.Node)
 	if node.Spec.ProviderID == "" {
 		return nil
 	}
-	claim, err := cluster.ClaimByProviderID(ctx, e.client, node.Spec.ProviderID)
+	claim, err := cluster.ClaimByProviderID(ctx, r.client, node.Spec.ProviderID)
 	if err != nil {
 		log.FromContext(ctx).Error(err, "cannot tell whose a node is", "node", node.Name)
 		return nil
@@ -226,7 +226,7 @@ func (e *emptiness) claimOfNode(ctx context.Context, o client.Object) []reconcil
 
 // claimsOfPod maps a pod to the claims of the nodes that it is on, nominated to, or
 // has a reservation on.
-func (e *emptiness) claimsOfPod(ctx context.Context, o client.Object) []reconcile.Request {
+func (r *remover) claimsOfPod(ctx context.Context, o client.Object) []reconcile.Request {
 	pod := o.(*corev1.Pod)
 	var all []reconcile.Request
 	for _, name := range []string{pod.Spec.NodeName, pod.Status.NominatedNodeName} {
@@ -234,13 +234,13 @@ func (e *emptiness) claimsOfPod(ctx context.Context, o client.Object) []reconcil
 			continue
 		}
 		node := &corev1.Node{}
-		if err := e.client.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
+		if err := r.client.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
 			continue // no such node (yet): nothing of it to remove
 		}
-		all = append(all, e.claimOfNode(ctx, node)...)
+		all = append(all, r.claimOfNode(ctx, node)...)
 	}
 	var reserving v1alpha1.NodeClaimList
-	err := e.client.List(ctx, &reserving, client.MatchingFields{fieldReservedPod: string(pod.UID)}, client.UnsafeDisableDeepCopy)
+	err := r.client.List(ctx, &reserving, client.MatchingFields{fieldReservedPod: string(pod.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		log.FromContext(ctx).Error(err, "cannot tell where a pod has a reservation", "pod", podName(pod))
 	}
@@ -251,13 +251,13 @@ func (e *emptiness) claimsOfPod(ctx context.Context, o client.Object) []reconcil
 }
 
 // claimsOfPool maps a pool to its claims.
-func (e *emptiness) claimsOfPool(ctx context.Context, o client.Object) []reconcile.Request {
-	return e.claimsWith(ctx, func(c *v1alpha1.NodeClaim) bool { return c.Spec.NodePool == o.GetName() })
+func (r *remover) claimsOfPool(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.claimsWith(ctx, func(c *v1alpha1.NodeClaim) bool { return c.Spec.NodePool == o.GetName() })
 }
 
-func (e *emptiness) claimsWith(ctx context.Context, wanted func(*v1alpha1.NodeClaim) bool) []reconcile.Request {
+func (r *remover) claimsWith(ctx context.Context, wanted func(*v1alpha1.NodeClaim) bool) []reconcile.Request {
 	var claims v1alpha1.NodeClaimList
-	if err := e.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "cannot tell which claims a change concerns")
 		return nil
 	}
@@ -271,29 +271,29 @@ func (e *emptiness) claimsWith(ctx context.Context, wanted func(*v1alpha1.NodeCl
 }
 
 // claimsOfClass maps a class to the claims that were bought by it.
-func (e *emptiness) claimsOfClass(ctx context.Context, o client.Object) []reconcile.Request {
-	return e.claimsWith(ctx, func(c *v1alpha1.NodeClaim) bool {
+func (r *remover) claimsOfClass(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.claimsWith(ctx, func(c *v1alpha1.NodeClaim) bool {
 		return c.Spec.NodeClassRef != nil && c.Spec.NodeClassRef.Name == o.GetName()
 	})
 }
 
 // placeFreed has claims looked at that waited for a place in the budget of a pool that
 // has a node less, and those that were to replace the claim.
-func (e *emptiness) placeFreed(ctx context.Context, ev event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+func (r *remover) placeFreed(ctx context.Context, ev event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	claim := ev.Object.(*v1alpha1.NodeClaim)
-	e.episodes.end(claim.Name, claim.Status.NodeName)
-	for _, req := range requests(slices.Concat(e.waiting.some(claim.Spec.NodePool), e.replacementsOf(ctx, claim))...) {
+	r.episodes.end(claim.Name, claim.Status.NodeName)
+	for _, req := range requests(slices.Concat(r.waiting.some(claim.Spec.NodePool), r.replacementsOf(ctx, claim))...) {
 		queue.Add(req)
 	}
 }
 
 // replacementOff has the claims looked at that were to replace one that stays after all.
-func (e *emptiness) replacementOff(ctx context.Context, ev event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+func (r *remover) replacementOff(ctx context.Context, ev event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	was, is := ev.ObjectOld.(*v1alpha1.NodeClaim), ev.ObjectNew.(*v1alpha1.NodeClaim)
 	if !was.IsBeingReplaced() || is.IsBeingReplaced() {
 		return
 	}
-	for _, req := range requests(e.replacementsOf(ctx, is)...) {
+	for _, req := range requests(r.replacementsOf(ctx, is)...) {
 		queue.Add(req)
 	}
 }

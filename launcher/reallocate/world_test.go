@@ -49,7 +49,7 @@ type world struct {
 	clock  *clocktesting.FakeClock
 	client client.WithWatch
 	events *fakeRecorder
-	empty  *emptiness
+	remover *remover
 	// resolved is what the launcher's default class stands for.
 	resolved fakeResolver
 }
@@ -86,7 +86,7 @@ func (w *world) restart() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.empty = newEmptiness(w.client, w.client, cfg, m)
+	w.remover = newRemover(w.client, w.client, cfg, m)
 }
 
 type builderIndexer struct{ b *fake.ClientBuilder }
@@ -99,7 +99,7 @@ func (i builderIndexer) IndexField(_ context.Context, o client.Object, field str
 // look runs one reconcile of a claim and returns how long it wants to wait.
 func (w *world) look(claim string) time.Duration {
 	w.t.Helper()
-	result, err := w.empty.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: claim}})
+	result, err := w.remover.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: claim}})
 	if err != nil {
 		w.t.Fatalf("reconcile %s: %v", claim, err)
 	}

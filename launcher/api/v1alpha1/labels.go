@@ -34,7 +34,9 @@ const TerminationFinalizer = Group + "/termination"
 // DisruptedTaintKey is put (effect NoSchedule) on a node that is on its way out.
 const DisruptedTaintKey = Group + "/disrupted"
 
-// DoNotDisruptAnnotation with the value "true" on a pod or a node keeps its node from voluntary disruption.
+// DoNotDisruptAnnotation on a pod, a node or a NodeClaim keeps the node from voluntary
+// disruption: for good with the value "true", or for a duration such as "2h" from the
+// object's creation.
 const DoNotDisruptAnnotation = Group + "/do-not-disrupt"
 
 // Groups of pods that run together or not at all, where the cluster has no PodGroups. The
