@@ -430,7 +430,7 @@ func TestStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	rest := string(raw)
-	for _, step := range []string{`"batch closed"`, `"planned"`, `"nodeclaim written"`, `"registered"`, `"initialized"`, `"node is empty"`, `"removing empty node"`, `"terminating"`, `"terminated"`} {
+	for _, step := range []string{`"batch closed"`, `"planned"`, `"nodeclaim written"`, `"registered"`, `"initialized"`, `"node is empty"`, `"removing node"`, `"terminating"`, `"terminated"`} {
 		i := strings.Index(rest, step)
 		if i < 0 {
 			t.Errorf("the log does not tell of %s after the step before it:\n%s", step, raw)

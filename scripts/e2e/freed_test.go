@@ -85,6 +85,8 @@ func TestSlowNode(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	p := pool("m5", 2*time.Second, "m5.large")
+	// The first node shall not be replaced when the pool's start-up taints change.
+	p.Spec.Disruption.Budgets = []v1alpha1.Budget{{Nodes: "0", Reasons: []v1alpha1.DisruptionReason{v1alpha1.ReasonDrifted}}}
 	w.poolReady(p)
 	keep := deployment("keep", 1, "100m")
 	w.create(keep)
