@@ -45,10 +45,10 @@ func testScheme() *runtime.Scheme {
 
 // world is everything emptiness touches, in memory.
 type world struct {
-	t      *testing.T
-	clock  *clocktesting.FakeClock
-	client client.WithWatch
-	events *fakeRecorder
+	t       *testing.T
+	clock   *clocktesting.FakeClock
+	client  client.WithWatch
+	events  *fakeRecorder
 	remover *remover
 	// resolved is what the launcher's default class stands for.
 	resolved fakeResolver
