@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,8 @@ type metrics struct {
 	queueLength      *basemetrics.Gauge
 	readyToBound     *basemetrics.Histogram
 	firstSeenToBound *basemetrics.Histogram
+
+	mu sync.Mutex // of reservations
 }
 
 const subsystem = "slipway"
@@ -99,8 +102,12 @@ const (
 	triedInVain = "failed"
 )
 
-func (m *metrics) setReservations(counts map[ledger.State]int) {
-	for state, n := range counts {
+// setReservations shows the ledger's counts. They are read under the lock, so that of two
+// who show them the later one has the later counts.
+func (m *metrics) setReservations(counts func() map[ledger.State]int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for state, n := range counts() {
 		m.reservations.WithLabelValues(state.String()).Set(float64(n))
 	}
 }

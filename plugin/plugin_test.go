@@ -281,6 +281,21 @@ func TestStandby(t *testing.T) {
 	}
 }
 
+// TestBoundDuringUpdate: a pod whose binding is seen while the launcher's word on it is taken
+// in keeps no reservation.
+func TestBoundDuringUpdate(t *testing.T) {
+	w := newWorld(t)
+	w.exists(pod("a", "1").Node("n1").Obj())
+	w.plugin.act(w.plugin.ledger.Apply(w.clock.Now(), []ledger.Update{launched("a", "c1", "n1")}))
+	if _, reserved := w.plugin.ledger.Get("a"); !reserved {
+		t.Fatal("the update made no reservation")
+	}
+	w.plugin.endBound([]ledger.Update{launched("a", "c1", "n1"), launched("unknown", "c1", "n1")})
+	if r, reserved := w.plugin.ledger.Get("a"); reserved {
+		t.Errorf("reservation left: %+v", r)
+	}
+}
+
 // TestStandbySendsAgain: what the launcher lost while a process was on standby is sent
 // again when it takes over.
 func TestStandbySendsAgain(t *testing.T) {

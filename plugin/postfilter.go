@@ -81,7 +81,7 @@ func (p *Slipway) handOver(pod *v1.Pod) (*fwk.PostFilterResult, *fwk.Status) {
 	if err != nil {
 		return nil, p.leaveIt(err.Error())
 	}
-	p.metrics.setReservations(p.ledger.Counts())
+	p.metrics.setReservations(p.ledger.Counts)
 	if !send {
 		return nil, fwk.NewStatus(fwk.Success, describe(r))
 	}

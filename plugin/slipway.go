@@ -250,7 +250,7 @@ func (p *Slipway) expire(ctx context.Context) {
 // or a queueing hint: the scheduling queue's lock is held there.
 func (p *Slipway) act(fx ledger.Effects) {
 	if len(fx.Changed) > 0 {
-		p.metrics.setReservations(p.ledger.Counts())
+		p.metrics.setReservations(p.ledger.Counts)
 	}
 	if freed := p.ledger.Freed(); p.memory != nil && p.freed.Swap(freed) != freed {
 		p.memory.RoomFreed()
