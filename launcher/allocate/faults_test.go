@@ -125,6 +125,17 @@ func TestDeletedPodsAreNotPlannedFor(t *testing.T) {
 	}
 }
 
+// TestPodsAreTakenAsTheyAre: what a client says that a pod wants does not count.
+func TestPodsAreTakenAsTheyAre(t *testing.T) {
+	p, _ := newPlanner(t, interceptor.Funcs{}, waiting("a"))
+	lie := waiting("a")
+	lie.Spec.NodeSelector = map[string]string{"node.kubernetes.io/instance-type": "u7in-32tb.224xlarge"}
+	kept, _ := p.existing(t.Context(), []*corev1.Pod{lie}, nil)
+	if len(kept) != 1 || kept[0].Spec.NodeSelector != nil {
+		t.Errorf("kept %v", kept)
+	}
+}
+
 func parked(t *testing.T, l *loop) *entry {
 	t.Helper()
 	l.add(waiting("a"), time.Now())

@@ -188,12 +188,15 @@ func (p *planner) note(view *view, plan *fit.Plan, pods int) {
 		"packed", plan.Took.Pack.Round(time.Millisecond), "verified", plan.Took.Verify.Round(time.Millisecond))
 }
 
-// existing drops the pods that were deleted on their way here. One that the cache does not
-// show may just be too new for it, so the API server is asked.
+// existing drops the pods that were deleted on their way here, and takes the others as the
+// API server has them: a client names pods, what they want is not its to say. One that the
+// cache does not show may just be too new for it, so the API server is asked.
 func (p *planner) existing(ctx context.Context, pods []*corev1.Pod, toCome map[types.UID]kin) (kept []*corev1.Pod, gone []types.UID) {
 	for _, pod := range pods {
-		if _, expected := toCome[pod.UID]; expected || p.exists(ctx, pod) {
+		if _, expected := toCome[pod.UID]; expected {
 			kept = append(kept, pod)
+		} else if found := p.find(ctx, pod); found != nil {
+			kept = append(kept, found)
 		} else {
 			gone = append(gone, pod.UID)
 		}
@@ -201,18 +204,23 @@ func (p *planner) existing(ctx context.Context, pods []*corev1.Pod, toCome map[t
 	return kept, gone
 }
 
-func (p *planner) exists(ctx context.Context, pod *corev1.Pod) bool {
-	var found corev1.Pod
-	if p.cfg.Client.Get(ctx, client.ObjectKeyFromObject(pod), &found) == nil && found.UID == pod.UID {
-		return true
+// find returns a pod as the API server has it; nil if it is gone. In doubt it is there, as it
+// was handed over.
+func (p *planner) find(ctx context.Context, pod *corev1.Pod) *corev1.Pod {
+	found := &corev1.Pod{}
+	if p.cfg.Client.Get(ctx, client.ObjectKeyFromObject(pod), found) == nil && found.UID == pod.UID {
+		return found
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	err := p.cfg.Live.Get(ctx, client.ObjectKeyFromObject(pod), &found)
-	if err == nil {
-		return found.UID == pod.UID
+	switch err := p.cfg.Live.Get(ctx, client.ObjectKeyFromObject(pod), found); {
+	case err == nil && found.UID == pod.UID:
+		return found
+	case err == nil, apierrors.IsNotFound(err):
+		return nil
+	default:
+		return pod
 	}
-	return !apierrors.IsNotFound(err) // in doubt it is there
 }
 
 // write creates the claims; the pods of those that cannot be written have failed.

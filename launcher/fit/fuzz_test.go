@@ -4,6 +4,8 @@ import (
 	"os"
 	"strconv"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // missable is the share of pods that may stay without a place the scheduler has for them.
@@ -49,6 +51,46 @@ func TestOversights(t *testing.T) {
 			t.Errorf("seed %d: %v, %v", seed, all, err)
 		}
 	}
+}
+
+// FuzzPod plans for anything that decodes to a pod, along with pods that make sense. Pods come
+// from the API server, which validates them; this is for what it may come to accept.
+func FuzzPod(f *testing.F) {
+	for seed := range uint64(30) {
+		for _, pod := range generate(seed).Pods {
+			raw, err := pod.Marshal()
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(raw)
+		}
+	}
+	w := newWorlds(f)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		pod := &corev1.Pod{}
+		if pod.Unmarshal(raw) != nil {
+			return
+		}
+		pod.UID = "fuzzed"
+		s := generate(uint64(len(raw)) % 8)
+		s.Pods = append(s.Pods, pod)
+		world := w.of(s)
+		world.know(s)
+		plan, err := world.engine.Plan(world.ctx, s.input())
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed := len(plan.Unplaced)
+		for _, n := range plan.Nodes {
+			placed += len(n.Pods)
+		}
+		for _, r := range plan.Reused {
+			placed += len(r.Pods)
+		}
+		if placed != len(s.Pods) {
+			t.Errorf("of %d pods, %d are placed or explained", len(s.Pods), placed)
+		}
+	})
 }
 
 // FuzzPlan looks for clusters whose plan the scheduler cannot follow.
