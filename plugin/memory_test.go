@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodeports"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 )
 
@@ -238,6 +239,9 @@ func (w *randomWorld) failToBind(pod *v1.Pod) {
 	assumed.Spec.NodeName = n.Name
 	if nominated := w.nodes[pod.Status.NominatedNodeName]; nominated != nil && w.chance(70) {
 		assumed.Spec.NodeName = nominated.Name
+	}
+	if !nodeports.Fits(pod, w.sched.Cache.Dump().Nodes[assumed.Spec.NodeName]) {
+		return // never assumed; and forgetting it would free the port that another pod has
 	}
 	if err := w.sched.Cache.AssumePod(klog.Background(), assumed); err != nil {
 		w.t.Fatal(err)

@@ -195,18 +195,10 @@ func (p *planner) addNodes(ctx context.Context, v *view, b batch, planned sets.S
 // with the pods that are on it already, if it has registered.
 func (v *view) inFlight(claim *v1alpha1.NodeClaim, registered *framework.NodeInfo) *framework.NodeInfo {
 	node, guessed := offering.InFlight(claim, v.types)
-	node.Name = "nodeclaim/" + claim.Name
-	node.Labels[corev1.LabelHostname] = node.Name
 	node.Status.DeclaredFeatures = v.features[claim.Spec.NodePool]
+	info := fit.InFlight(claim.Name, node, registered)
 	if guessed != nil {
 		v.guessed[node.Name] = guessed
-	}
-	info := framework.NewNodeInfo()
-	info.SetNode(node)
-	if registered != nil {
-		for _, p := range registered.Pods {
-			info.AddPodInfo(p)
-		}
 	}
 	return info
 }

@@ -91,3 +91,18 @@ func requests(pod *corev1.Pod) corev1.ResourceList {
 	list[corev1.ResourcePods] = onePod
 	return list
 }
+
+// InFlight is the node that a claim will be: like node, which it takes and names after the
+// claim, with the pods that are on the one that has registered for it, if there is one.
+func InFlight(claim string, node *corev1.Node, registered *framework.NodeInfo) *framework.NodeInfo {
+	node.Name = "nodeclaim/" + claim
+	node.Labels[corev1.LabelHostname] = node.Name
+	info := framework.NewNodeInfo()
+	info.SetNode(node)
+	if registered != nil {
+		for _, p := range registered.Pods {
+			info.AddPodInfo(p)
+		}
+	}
+	return info
+}

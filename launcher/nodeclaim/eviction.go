@@ -61,6 +61,7 @@ func (t *terminator) evictAll(ctx context.Context, claim *v1alpha1.NodeClaim, le
 	}
 	for i := range left.pods {
 		pod := &left.pods[i]
+		protection := cluster.ProtectionOfPod(pod, now)
 		switch {
 		case isForced(pod, deadline, now):
 			t.deletePod(ctx, pod, deadline.Sub(now))
@@ -69,8 +70,8 @@ func (t *terminator) evictAll(ctx context.Context, claim *v1alpha1.NodeClaim, le
 			if len(left.volumes) == 0 { // they are detached with the help of such pods
 				t.deletePod(ctx, pod, podGrace(pod))
 			}
-		case cluster.ProtectionOfPod(pod, now).By != "":
-			blocked[podName(pod)] = "it is annotated " + cluster.ProtectionOfPod(pod, now).Annotation
+		case protection.By != "":
+			blocked[podName(pod)] = "it is annotated " + protection.Annotation
 		case !drain.due(pod.UID, now):
 			blocked[podName(pod)] = drain.why(pod.UID)
 		default:

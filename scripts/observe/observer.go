@@ -121,6 +121,13 @@ func (o *Observer) note(f func(now time.Time)) {
 // pollEvery bounds how late Wait sees what no watch tells of.
 const pollEvery = 100 * time.Millisecond
 
+// WaitFor waits as Wait does, for some time at most.
+func (o *Observer) WaitFor(ctx context.Context, atMost time.Duration, what string, done func(*View) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	return o.Wait(ctx, what, done)
+}
+
 // Wait returns when the condition holds. It is asked under the lock whenever something was
 // seen, and every 100 ms, for it may look elsewhere too. The error says what did not
 // happen before ctx ended.

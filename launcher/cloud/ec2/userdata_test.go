@@ -57,19 +57,7 @@ func TestUserDataGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := "testdata/" + tt.golden
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("user data (-want +got), run with -update to accept:\n%s", diff)
-			}
+			checkGolden(t, tt.golden, got)
 		})
 	}
 }
@@ -222,19 +210,7 @@ team = "not kept"
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := "testdata/" + tt.golden
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("user data (-want +got), run with -update to accept:\n%s", diff)
-			}
+			checkGolden(t, tt.golden, got)
 		})
 	}
 }
@@ -257,5 +233,23 @@ func TestUserDataRefused(t *testing.T) {
 				t.Errorf("err = %v, want an invalid one that says %s", err, tt.says)
 			}
 		})
+	}
+}
+
+// checkGolden holds user data against a file of testdata.
+func checkGolden(t *testing.T, name, got string) {
+	t.Helper()
+	golden := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("user data (-want +got), run with -update to accept:\n%s", diff)
 	}
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/slipway-dev/slipway/launcher"
 	"github.com/slipway-dev/slipway/launcher/allocate"
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/cloud/ec2"
 	"github.com/slipway-dev/slipway/launcher/cluster"
 	"github.com/slipway-dev/slipway/launcher/config"
 	"github.com/slipway-dev/slipway/launcher/nodeclaim"
@@ -123,6 +124,14 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
+	if err := setUp(mgr, cfg, provider, catalog, allocator, server); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// setUp has the manager run all parts.
+func setUp(mgr ctrl.Manager, cfg *config.Config, provider *ec2.Provider, catalog *offering.Catalog, allocator *allocate.Allocator, server *launcher.Server) error {
 	for _, add := range []func() error{
 		func() error {
 			return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { catalog.Run(ctx); return nil }))
@@ -158,7 +167,7 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 			return err
 		}
 	}
-	return mgr.Start(ctx)
+	return nil
 }
 
 // clientConfig is how the API server is reached.

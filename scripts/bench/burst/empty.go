@@ -23,13 +23,13 @@ func (r *runner) empty(ctx context.Context) error {
 	if err := r.stack.Client.DeleteAllOf(ctx, &appsv1.Deployment{}, client.InNamespace(stack.Namespace), background); err != nil {
 		return fmt.Errorf("delete Deployments: %w", err)
 	}
-	if err := r.within(ctx, emptiedWithin, "all pods gone", func(v *observe.View) bool { return v.LivePods() == 0 }); err != nil {
+	if err := r.observer.WaitFor(ctx, emptiedWithin, "all pods gone", func(v *observe.View) bool { return v.LivePods() == 0 }); err != nil {
 		return err
 	}
 	if err := r.stack.Client.DeleteAllOf(ctx, &v1alpha1.NodeClaim{}); err != nil {
 		return fmt.Errorf("delete NodeClaims: %w", err)
 	}
-	if err := r.within(ctx, emptiedWithin, "all instances gone", func(*observe.View) bool {
+	if err := r.observer.WaitFor(ctx, emptiedWithin, "all instances gone", func(*observe.View) bool {
 		return !slices.ContainsFunc(r.stack.Sim.Instances(), func(in simec2.Instance) bool { return in.State != simec2.StateTerminated })
 	}); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (r *runner) empty(ctx context.Context) error {
 	if err := r.sweep(ctx); err != nil {
 		return err
 	}
-	return r.within(ctx, emptiedWithin, "all nodes and NodeClaims gone", (*observe.View).Empty)
+	return r.observer.WaitFor(ctx, emptiedWithin, "all nodes and NodeClaims gone", (*observe.View).Empty)
 }
 
 // sweep removes the nodes and claims of instances that are gone. The launcher would do so

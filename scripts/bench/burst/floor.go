@@ -48,7 +48,7 @@ func (r *runner) bindByHand(ctx context.Context, name string) (took time.Duratio
 			return 0, err
 		}
 	}
-	if err := r.within(ctx, readyWithin, "pods created", func(v *observe.View) bool { return v.LivePods() == podsOnNode }); err != nil {
+	if err := r.observer.WaitFor(ctx, readyWithin, "pods created", func(v *observe.View) bool { return v.LivePods() == podsOnNode }); err != nil {
 		return 0, err
 	}
 	start := time.Now()
@@ -61,7 +61,7 @@ func (r *runner) bindByHand(ctx context.Context, name string) (took time.Duratio
 	if err := calls.Wait(); err != nil {
 		return 0, err
 	}
-	if err := r.within(ctx, readyWithin, "pods bound", func(v *observe.View) bool { return v.Bound() == podsOnNode }); err != nil {
+	if err := r.observer.WaitFor(ctx, readyWithin, "pods bound", func(v *observe.View) bool { return v.Bound() == podsOnNode }); err != nil {
 		return 0, err
 	}
 	took = time.Since(start)
@@ -70,5 +70,5 @@ func (r *runner) bindByHand(ctx context.Context, name string) (took time.Duratio
 			return 0, err
 		}
 	}
-	return took, r.within(ctx, readyWithin, "pods gone", func(v *observe.View) bool { return v.LivePods() == 0 })
+	return took, r.observer.WaitFor(ctx, readyWithin, "pods gone", func(v *observe.View) bool { return v.LivePods() == 0 })
 }

@@ -160,13 +160,7 @@ func (r *runner) createPool(ctx context.Context) error {
 			return fmt.Errorf("create %T %s: %w", o, o.GetName(), err)
 		}
 	}
-	return r.within(ctx, readyWithin, "NodePool ready", func(*observe.View) bool { return r.stack.PoolReady(ctx, pool) })
-}
-
-func (r *runner) within(ctx context.Context, d time.Duration, what string, done func(*observe.View) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	return r.observer.Wait(ctx, what, done)
+	return r.observer.WaitFor(ctx, readyWithin, "NodePool ready", func(*observe.View) bool { return r.stack.PoolReady(ctx, pool) })
 }
 
 // play creates the pods and measures until all are bound.
@@ -209,7 +203,7 @@ func (r *runner) play(ctx context.Context, pods int) (Figures, error) {
 // bound waits for all pods to be bound, as long as pods are created or bound.
 func (r *runner) bound(ctx context.Context, pods int) error {
 	for before := -1; ; {
-		err := r.within(ctx, stuckAfter, "all pods bound", func(v *observe.View) bool { return v.Bound() >= pods })
+		err := r.observer.WaitFor(ctx, stuckAfter, "all pods bound", func(v *observe.View) bool { return v.Bound() >= pods })
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func Run(ctx context.Context, s *stack.Stack, cfg Config, out io.Writer) (*Repor
 	if err := s.Client.Create(ctx, p); err != nil {
 		return report, fmt.Errorf("create NodePool: %w", err)
 	}
-	if err := r.within(ctx, readyWithin, "NodePool ready", func(*observe.View) bool { return s.PoolReady(ctx, pool) }); err != nil {
+	if err := r.observer.WaitFor(ctx, readyWithin, "NodePool ready", func(*observe.View) bool { return s.PoolReady(ctx, pool) }); err != nil {
 		return report, err
 	}
 	for i := range cfg.Runs {
@@ -97,12 +97,6 @@ func (r *runner) say(format string, args ...any) {
 	fmt.Fprintf(r.out, "  "+format+"\n", args...) //nolint:errcheck // a terminal
 }
 
-func (r *runner) within(ctx context.Context, d time.Duration, what string, done func(*observe.View) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	return r.observer.Wait(ctx, what, done)
-}
-
 // play fills nodes with a pod each, deletes the pods, and measures until all nodes are gone.
 func (r *runner) play(ctx context.Context, run int) (Figures, error) {
 	r.observer.Reset()
@@ -110,7 +104,7 @@ func (r *runner) play(ctx context.Context, run int) (Figures, error) {
 	if err := r.stack.Client.Create(ctx, d); err != nil {
 		return Figures{}, fmt.Errorf("create Deployment: %w", err)
 	}
-	if err := r.within(ctx, boundWithin, "all pods bound, all nodes initialized", r.filled); err != nil {
+	if err := r.observer.WaitFor(ctx, boundWithin, "all pods bound, all nodes initialized", r.filled); err != nil {
 		return Figures{}, err
 	}
 	before, err := devcluster.UsageOf(r.stack.Launcher.PID())
@@ -121,7 +115,7 @@ func (r *runner) play(ctx context.Context, run int) (Figures, error) {
 	if err := r.stack.Client.Delete(ctx, &appsv1.Deployment{ObjectMeta: d.ObjectMeta}, background); err != nil {
 		return Figures{}, fmt.Errorf("delete Deployment: %w", err)
 	}
-	if err := r.within(ctx, r.cfg.TTL+goneWithin, "all nodes and instances gone", r.reaped); err != nil {
+	if err := r.observer.WaitFor(ctx, r.cfg.TTL+goneWithin, "all nodes and instances gone", r.reaped); err != nil {
 		return Figures{}, err
 	}
 	after, err := devcluster.UsageOf(r.stack.Launcher.PID())

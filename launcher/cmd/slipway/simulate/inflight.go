@@ -3,7 +3,6 @@ package simulate
 import (
 	"cmp"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -51,19 +50,11 @@ func (in *Input) addInFlight(out *fit.Input, infos map[string]*framework.NodeInf
 // inFlight is the node that a claim will be, with the pods that are on it already.
 func (in *Input) inFlight(out *fit.Input, claim *v1alpha1.NodeClaim, registered *framework.NodeInfo) *framework.NodeInfo {
 	node, guessed := offering.InFlight(claim, in.Types)
-	node.Name = "nodeclaim/" + claim.Name
-	node.Labels[corev1.LabelHostname] = node.Name
 	node.Status.DeclaredFeatures = out.Features[claim.Spec.NodePool]
 	node.Status.Allocatable = offering.Least(claim, in.Types)
+	info := fit.InFlight(claim.Name, node, registered)
 	if guessed != nil {
 		out.Guessed[node.Name] = guessed
-	}
-	info := framework.NewNodeInfo()
-	info.SetNode(node)
-	if registered != nil {
-		for _, p := range registered.Pods {
-			info.AddPodInfo(p)
-		}
 	}
 	return info
 }
