@@ -40,8 +40,9 @@ func (l *launcher) abandon(ctx context.Context, claim *v1alpha1.NodeClaim) (reco
 		return reconcile.Result{RequeueAfter: fleetWindow}, nil
 	}
 	if found {
-		l.outcomes.put(claim, outcome{instance: instance})
-		return reconcile.Result{}, l.record(ctx, claim, instance)
+		found := outcome{instance: instance}
+		l.outcomes.put(claim, found)
+		return reconcile.Result{}, l.record(ctx, claim, found)
 	}
 	if wait := claim.DeletionTimestamp.Add(l.settle).Sub(l.clock.Now()); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil

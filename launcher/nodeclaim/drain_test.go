@@ -2,6 +2,7 @@ package nodeclaim
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -260,5 +261,21 @@ func TestDescribeNamesAFew(t *testing.T) {
 	}
 	if strings.Count(got, "default/") != mostNamed {
 		t.Errorf("%q names not %d", got, mostNamed)
+	}
+}
+
+// TestEvictionsSideBySide: one that takes its time holds up no other.
+func TestEvictionsSideBySide(t *testing.T) {
+	w := endingWorld(t, podWith("a"), podWith("b"), podWith("c"))
+	var all sync.WaitGroup
+	all.Add(3)
+	w.hooks.evict = func(string) error {
+		all.Done()
+		all.Wait()
+		return nil
+	}
+	w.reconcile(w.end, "a")
+	if left := w.podNames(); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }

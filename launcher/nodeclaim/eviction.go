@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -25,6 +26,7 @@ const (
 	// evictTimeout bounds one eviction. The client waits by itself where the API server,
 	// which is yet to look at a new PodDisruptionBudget, asks it to come back later.
 	evictTimeout = 5 * time.Second
+	evictions    = 10 // of one node at a time
 	reportEvery  = 5 * time.Second
 	// criticalPriority is that of system-cluster-critical: pods others may need to end well.
 	criticalPriority = 2_000_000_000
@@ -59,6 +61,7 @@ func (t *terminator) evictAll(ctx context.Context, claim *v1alpha1.NodeClaim, le
 	for i := range left.pods {
 		turn = min(turn, wave(&left.pods[i]))
 	}
+	var asked []*corev1.Pod
 	for i := range left.pods {
 		pod := &left.pods[i]
 		protection := cluster.ProtectionOfPod(pod, now)
@@ -75,13 +78,24 @@ func (t *terminator) evictAll(ctx context.Context, claim *v1alpha1.NodeClaim, le
 		case !drain.due(pod.UID, now):
 			blocked[podName(pod)] = drain.why(pod.UID)
 		default:
-			if why := t.evict(ctx, pod); why != "" {
-				drain.refused(pod.UID, now, why)
-				blocked[podName(pod)] = why
-			}
+			asked = append(asked, pod)
+		}
+	}
+	for i, why := range t.evictEach(ctx, asked) {
+		if pod := asked[i]; why != "" {
+			drain.refused(pod.UID, t.clock.Now(), why)
+			blocked[podName(pod)] = why
 		}
 	}
 	return blocked
+}
+
+// evictEach evicts pods side by side: the API server may take its time over one of them. It
+// returns why each was refused.
+func (t *terminator) evictEach(ctx context.Context, pods []*corev1.Pod) []string {
+	why := make([]string, len(pods))
+	workqueue.ParallelizeUntil(ctx, evictions, len(pods), func(i int) { why[i] = t.evict(ctx, pods[i]) })
+	return why
 }
 
 // isForced tells whether the deadline leaves the pod no more than its grace period, or less

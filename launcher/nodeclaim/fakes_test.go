@@ -208,9 +208,13 @@ type fakeCatalog struct {
 	mu          sync.Mutex
 	unavailable []offering.Key
 	learnt      []string
+	unknown     error // answered instead of types
 }
 
 func (c *fakeCatalog) Types(context.Context, *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
+	if c.unknown != nil {
+		return nil, c.unknown
+	}
 	return []offering.Type{{Name: "m5.large", Labels: map[string]string{
 		v1alpha1.LabelInstanceFamily: "m5", corev1.LabelInstanceTypeStable: "m5.large",
 	}, Allocatable: corev1.ResourceList{

@@ -134,7 +134,7 @@ func (l *launcher) launchTogether(
 	}
 	instances, err := l.provider.LaunchFleet(ctx, c.waiting, class, c.taken)
 	for i, in := range instances {
-		l.outcomes.put(c.waiting[i], outcome{instance: in})
+		l.outcomes.put(c.waiting[i], outcome{instance: in, class: class})
 		l.catalog.MarkUnavailable(in.Unavailable...)
 	}
 	result := reconcile.Result{RequeueAfter: fleetWindow}

@@ -3,6 +3,7 @@ package nodeclaim
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -26,6 +27,9 @@ const (
 	// longestReserve bounds the part of a notice that is kept for the drain: a pod that
 	// wants more would leave no time for a replacement of any node with it.
 	longestReserve = time.Minute
+	// lookAtProtection is how often a node that is replaced is looked at whose pods must not
+	// be disrupted before its end.
+	lookAtProtection = time.Minute
 )
 
 // interrupter owns the claims whose instances the cloud takes back, until they are deleted:
@@ -146,23 +150,52 @@ func (i *interrupter) Reconcile(ctx context.Context, req reconcile.Request) (rec
 	if claim.DeletionTimestamp != nil || !isTrue(claim, v1alpha1.ConditionInterrupted) {
 		return reconcile.Result{}, nil
 	}
-	if isTrue(claim, v1alpha1.ConditionReplaced) {
-		log.FromContext(ctx).Info("interrupted node is replaced, draining it", "node", claim.Status.NodeName, "instance", claim.Status.InstanceID)
-		return reconcile.Result{}, i.delete(ctx, claim)
-	}
-	if claim.Status.EndsAt == nil {
-		return reconcile.Result{}, nil // it is not known to end: its pods stay until they have room
-	}
-	reserve, err := i.reserve(ctx, claim)
+	left, err := i.left(ctx, claim)
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
-	if left := claim.Status.EndsAt.Add(-reserve).Sub(i.clock.Now()); left > 0 {
+	switch replaced := isTrue(claim, v1alpha1.ConditionReplaced); {
+	case left <= 0:
+		log.FromContext(ctx).Info("interrupted node must be drained now", "node", claim.Status.NodeName, "instance", claim.Status.InstanceID,
+			"endsAt", claim.Status.EndsAt.String())
+	case replaced:
+		kept, err := i.kept(ctx, claim)
+		if err != nil {
+			return reconcile.Result{}, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+		}
+		if kept {
+			return reconcile.Result{RequeueAfter: min(left, lookAtProtection)}, nil
+		}
+		log.FromContext(ctx).Info("interrupted node is replaced, draining it", "node", claim.Status.NodeName, "instance", claim.Status.InstanceID)
+	case claim.Status.EndsAt == nil:
+		return reconcile.Result{}, nil // it is not known to end: its pods stay until they have room
+	default:
 		return reconcile.Result{RequeueAfter: left}, nil
 	}
-	log.FromContext(ctx).Info("interrupted node must be drained now", "node", claim.Status.NodeName, "instance", claim.Status.InstanceID,
-		"endsAt", claim.Status.EndsAt.String())
 	return reconcile.Result{}, i.delete(ctx, claim)
+}
+
+// kept tells whether somebody forbids to disrupt the node as long as the cloud does not.
+func (i *interrupter) kept(ctx context.Context, claim *v1alpha1.NodeClaim) (bool, error) {
+	node, err := cluster.NodeByProviderID(ctx, i.client, claim.Status.ProviderID)
+	if err != nil {
+		return false, err
+	}
+	p, err := cluster.ProtectionOf(ctx, i.client, claim, node, i.clock.Now())
+	if err != nil || p.By == "" {
+		return false, err
+	}
+	log.FromContext(ctx).Info("interrupted node is replaced, but stays for as long as it can", "node", claim.Status.NodeName, "because", p.String())
+	return true, nil
+}
+
+// left is how long until the node's drain must begin; for ever where it is not known to end.
+func (i *interrupter) left(ctx context.Context, claim *v1alpha1.NodeClaim) (time.Duration, error) {
+	if claim.Status.EndsAt == nil {
+		return math.MaxInt64, nil
+	}
+	reserve, err := i.reserve(ctx, claim)
+	return claim.Status.EndsAt.Add(-reserve).Sub(i.clock.Now()), err
 }
 
 // reserve is how long before its end the drain of a node must begin.

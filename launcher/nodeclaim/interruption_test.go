@@ -127,6 +127,35 @@ func TestEarliestEndCounts(t *testing.T) {
 	}
 }
 
+// replaced says on the claim that there is room for its pods' successors.
+func (w *world) replaced() {
+	w.t.Helper()
+	claim := w.claim()
+	claim.Status.Conditions = append(claim.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReplaced, Status: metav1.ConditionTrue})
+	if err := w.client.Status().Update(w.t.Context(), claim); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestInterruptedNodeIsKeptForItsPods: what must not be disrupted is not, as long as the cloud
+// leaves the node alone.
+func TestInterruptedNodeIsKeptForItsPods(t *testing.T) {
+	w := newWorld(t, newClaim(spot), newNode(nil), newPod("job", protected))
+	w.heed(w.notice(cloud.ScheduledChange, 14*24*time.Hour))
+	w.replaced()
+	for range 3 {
+		if wait := w.reconcile(w.interrupt, "a").RequeueAfter; wait != lookAtProtection || w.claim().DeletionTimestamp != nil {
+			t.Fatalf("waits %s, deletion timestamp %v", wait, w.claim().DeletionTimestamp)
+		}
+		w.clock.Step(lookAtProtection)
+	}
+	w.delete(newPod("job", nil))
+	w.reconcile(w.interrupt, "a")
+	if w.claim().DeletionTimestamp == nil {
+		t.Error("nothing is in the way, and it is not drained")
+	}
+}
+
 func TestInterruptedClaimIsDrainedInTime(t *testing.T) {
 	grace := func(seconds int64) func(*corev1.Pod) {
 		return func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(seconds) }
@@ -147,16 +176,13 @@ func TestInterruptedClaimIsDrainedInTime(t *testing.T) {
 		{"it is over", cloud.StateChange, time.Second, false, nil, true, 0},
 		{"no end is known", cloud.RebalanceRecommendation, 0, false, nil, false, 0},
 		{"no end is known, and it is replaced", cloud.RebalanceRecommendation, 0, true, nil, true, 0},
+		{"replaced, and a pod must not be disrupted before it has to", cloud.SpotInterruption, time.Minute, true, []client.Object{newPod("job", protected)}, false, 20 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, append(tt.pods, newClaim(spot), newNode(nil))...)
 			w.heed(w.notice(tt.kind, tt.ends))
 			if tt.replaced {
-				claim := w.claim()
-				claim.Status.Conditions = append(claim.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReplaced, Status: metav1.ConditionTrue})
-				if err := w.client.Status().Update(t.Context(), claim); err != nil {
-					t.Fatal(err)
-				}
+				w.replaced()
 			}
 			result := w.reconcile(w.interrupt, "a")
 			if deleted := w.claim().DeletionTimestamp != nil; deleted != tt.deleted {

@@ -1,13 +1,16 @@
 package nodeclaim
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
@@ -197,5 +200,23 @@ func TestNodeWithoutStatusTeachesNothingYet(t *testing.T) {
 	w.reconcile(w.join, "a")
 	if got := w.claim().Status.Allocatable.Cpu().String(); len(w.catalog.learnt) != 1 || got != "1900m" {
 		t.Errorf("learnt %v, allocatable cpu %s", w.catalog.learnt, got)
+	}
+}
+
+// TestNodeOfUnknownTypeIsNotWaitedForForEver: its class is gone, so that nobody can tell the
+// labels by which pods were promised the node.
+func TestNodeOfUnknownTypeIsNotWaitedForForEver(t *testing.T) {
+	w := newWorld(t, newClaim(launched), newNode(nil)) // bought an hour ago, but this process knows nothing of that
+	w.catalog.unknown = errors.New("no subnet is tagged")
+	for range 2 {
+		if _, err := w.join.Reconcile(t.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "a"}}); !errors.Is(err, w.catalog.unknown) {
+			t.Fatalf("error %v, want that of the catalog, for another try", err)
+		}
+		w.clock.Step(w.join.timeout - time.Second)
+	}
+	w.reconcile(w.join, "a")
+	claim := w.claim()
+	if got := condition(claim, v1alpha1.ConditionRegistered); got != "False RegistrationTimeout" || claim.DeletionTimestamp == nil {
+		t.Errorf("Registered is %q, deletion timestamp %v", got, claim.DeletionTimestamp)
 	}
 }

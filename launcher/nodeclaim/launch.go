@@ -97,7 +97,7 @@ func (l *launcher) conclude(ctx context.Context, claim *v1alpha1.NodeClaim, know
 	if known.reason != "" {
 		return l.reject(ctx, claim, known.reason, known.message)
 	}
-	return l.record(ctx, claim, known.instance)
+	return l.record(ctx, claim, known)
 }
 
 // forget drops what was remembered of a claim.
@@ -132,9 +132,10 @@ func (l *launcher) launch(ctx context.Context, claim *v1alpha1.NodeClaim, left t
 	if err != nil {
 		return l.failed(ctx, claim, left, err)
 	}
-	l.outcomes.put(claim, outcome{instance: instance})
+	bought := outcome{instance: instance, class: class}
+	l.outcomes.put(claim, bought)
 	l.catalog.MarkUnavailable(instance.Unavailable...)
-	return reconcile.Result{}, l.record(ctx, claim, instance)
+	return reconcile.Result{}, l.record(ctx, claim, bought)
 }
 
 // blocker is why a launch has to wait.

@@ -373,3 +373,29 @@ func (c staleClient) Get(ctx context.Context, key client.ObjectKey, o client.Obj
 func request(name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}
 }
+
+// TestClassEditedDuringLaunch: the claim says what its instance was bought by, not what the
+// class has become since.
+func TestClassEditedDuringLaunch(t *testing.T) {
+	class := &v1alpha1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "gpu"}}
+	class.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready"}}
+	w := newWorld(t, newClaim(func(c *v1alpha1.NodeClaim) { c.Spec.NodeClassRef = &v1alpha1.NodeClassReference{Name: "gpu"} }), class)
+	sizing, fields := class.Sizing(), class.FieldHashes()
+	w.cloud.set(func(f *fakeCloud) {
+		f.during = func() {
+			edited := get(t, w.client, &v1alpha1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "gpu"}})
+			edited.Spec.Kubelet = &v1alpha1.KubeletConfiguration{MaxPods: new(int32(20))}
+			if err := w.client.Update(t.Context(), edited); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	w.reconcile(w.launch, "a")
+	claim := w.claim()
+	if claim.Status.InstanceID == "" || claim.Status.Sizing != sizing {
+		t.Errorf("instance %q of sizing %q, want %q", claim.Status.InstanceID, claim.Status.Sizing, sizing)
+	}
+	if diff := cmp.Diff(fields, claim.Status.ClassFields); diff != "" {
+		t.Errorf("class (-want +got):\n%s", diff)
+	}
+}

@@ -30,7 +30,8 @@ type joiner struct {
 	// initialized.
 	timeout, readyTimeout time.Duration
 
-	taught taught
+	taught  taught
+	unknown unknown
 }
 
 func newJoiner(s store, cfg Config, m *metrics) *joiner {
@@ -46,6 +47,7 @@ func (j *joiner) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 	if err := j.client.Get(ctx, req.NamespacedName, claim); err != nil {
 		if apierrors.IsNotFound(err) {
 			j.taught.forget(req.Name)
+			j.unknown.forget(req.Name)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -75,7 +77,11 @@ func (j *joiner) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (reconcile.Result, error) {
 	registered := isTrue(claim, v1alpha1.ConditionRegistered)
 	if !registered {
-		if err := j.adopt(ctx, claim, node); err != nil {
+		ofType, err := j.typeLabels(ctx, claim)
+		if err != nil {
+			return j.unlabelled(ctx, claim, node, err)
+		}
+		if err := j.adopt(ctx, claim, node, ofType); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
@@ -92,6 +98,17 @@ func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *core
 	}
 	return reconcile.Result{}, j.expire(ctx, claim, v1alpha1.ConditionInitialized, reasonInitializationTimeout,
 		fmt.Sprintf("node %s was not ready for pods within %s of its registration: %s", node.Name, j.readyTimeout, missing.message))
+}
+
+// unlabelled gives a node time whose type is not known, as when its class is gone. When that
+// is over the claim ends: pods were promised the node by labels that nobody can tell.
+func (j *joiner) unlabelled(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, err error) (reconcile.Result, error) {
+	since := j.unknown.since(claim, j.clock.Now())
+	if j.clock.Now().Before(since.Add(j.timeout)) {
+		return reconcile.Result{}, err // makes the work queue try again
+	}
+	return reconcile.Result{}, j.expire(ctx, claim, v1alpha1.ConditionRegistered, reasonRegistrationTimeout,
+		fmt.Sprintf("node %s could not be made part of the cluster within %s: %v", node.Name, j.timeout, err))
 }
 
 // joined writes on the claim how far its node has come.

@@ -13,7 +13,8 @@ import (
 // there is none.
 type outcome struct {
 	instance        cloud.Instance
-	reason, message string // of a rejection
+	class           *v1alpha1.EC2NodeClass // by which it was bought; nil for the launcher's defaults
+	reason, message string                 // of a rejection
 }
 
 // outcomes remembers how launches ended until the claims say so in the cache: the

@@ -17,11 +17,8 @@ import (
 // record writes what was bought into the claim's status, which hands the claim over
 // to registration or, when it is being deleted, to termination. A claim has one instance:
 // should it have another by now, this one is returned.
-func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, in cloud.Instance) error {
-	class, err := l.classOf(ctx, claim)
-	if err != nil {
-		return err
-	}
+func (l *launcher) record(ctx context.Context, claim *v1alpha1.NodeClaim, bought outcome) error {
+	in, class := bought.instance, bought.class // as it was then: it may have been edited since
 	predicted := predictedAllocatable(ctx, l.catalog, class, in.Type)
 	price, priced := claim.Spec.PriceOf(in.Type, in.Zone, in.CapacityType)
 	surplus := false

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -19,13 +22,9 @@ import (
 
 // adopt makes the node the claim's: a finalizer, so that it is drained and its
 // instance terminated however it is deleted; an owner reference; and what of labels,
-// annotations and taints it did not register with.
-func (j *joiner) adopt(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) error {
-	ofType, err := j.typeLabels(ctx, claim)
-	if err != nil {
-		return err
-	}
-	err = j.updateNode(ctx, node, func(n *corev1.Node) {
+// annotations and taints it did not register with, those of its type among the labels.
+func (j *joiner) adopt(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, ofType map[string]string) error {
+	err := j.updateNode(ctx, node, func(n *corev1.Node) {
 		controllerutil.AddFinalizer(n, v1alpha1.TerminationFinalizer)
 		setOwner(n, claim)
 		n.Labels = withMissing(withMissing(n.Labels, nodeLabels(claim)), ofType)
@@ -50,11 +49,11 @@ func (j *joiner) typeLabels(ctx context.Context, claim *v1alpha1.NodeClaim) (map
 	if err != nil {
 		return nil, err
 	}
-	types, err := j.catalog.Types(ctx, class)
+	all, err := j.catalog.Types(ctx, class)
 	if err != nil {
 		return nil, fmt.Errorf("nodeclaim %s: labels of type %s: %w", claim.Name, claim.Status.InstanceType, err)
 	}
-	for _, t := range types {
+	for _, t := range all {
 		if t.Name == claim.Status.InstanceType {
 			return t.Labels, nil
 		}
@@ -151,4 +150,34 @@ func (s *store) updateNode(ctx context.Context, node *corev1.Node, change func(*
 // hasTaint tells whether the node has a taint of that key and effect.
 func hasTaint(node *corev1.Node, taint *corev1.Taint) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.MatchTaint(taint) })
+}
+
+// unknown is since when this process has tried to tell the types of nodes that registered, and
+// could not. Its zero value is ready for use.
+type unknown struct {
+	mu     sync.Mutex
+	byName map[string]unknownType
+}
+
+type unknownType struct {
+	claim types.UID
+	since time.Time
+}
+
+func (u *unknown) since(claim *v1alpha1.NodeClaim, now time.Time) time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.byName == nil {
+		u.byName = map[string]unknownType{}
+	}
+	if u.byName[claim.Name].claim != claim.UID {
+		u.byName[claim.Name] = unknownType{claim.UID, now}
+	}
+	return u.byName[claim.Name].since
+}
+
+func (u *unknown) forget(claim string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.byName, claim)
 }

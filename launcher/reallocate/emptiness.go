@@ -128,11 +128,10 @@ func (r *remover) replacementsOf(ctx context.Context, replaced *v1alpha1.NodeCla
 func (r *remover) keep(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, why string) error {
 	r.episodes.end(claim.Name, node.Name)
 	r.waiting.remove(claim.Name)
-	empty := emptyCondition(claim)
-	if empty == nil || empty.Status != metav1.ConditionTrue {
+	begun := r.begun(claim, v1alpha1.ReasonEmpty)
+	if empty := emptyCondition(claim); !begun && (empty == nil || empty.Status != metav1.ConditionTrue) {
 		return nil
 	}
-	begun := isDisrupting(claim)
 	if begun { // before the condition that says who put it there
 		if err := r.untaint(ctx, node); err != nil {
 			return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
@@ -165,7 +164,7 @@ func (r *remover) empty(ctx context.Context, claim *v1alpha1.NodeClaim, node *co
 	}
 	since, begins := r.episodes.since(claim, node.Name, r.clock.Now())
 	left := since.Add(after).Sub(r.clock.Now())
-	if begun := isDisrupting(claim); begins || begun && (never || left > 0) {
+	if begun := r.begun(claim, v1alpha1.ReasonEmpty); begins || begun && (never || left > 0) {
 		if err := r.begin(ctx, claim, node, since, after, never); err != nil {
 			r.episodes.drop(claim.Name) // so that it begins again
 			return 0, client.IgnoreNotFound(err)
@@ -189,7 +188,7 @@ func (r *remover) begin(ctx context.Context, claim *v1alpha1.NodeClaim, node *co
 	if never {
 		message = "empty; stays, as its pool's consolidateAfter is Never or the pool is gone"
 	}
-	if isDisrupting(claim) {
+	if r.begun(claim, v1alpha1.ReasonEmpty) {
 		if err := r.untaint(ctx, node); err != nil {
 			return err
 		}

@@ -327,3 +327,20 @@ func TestRestart(t *testing.T) {
 		w.expect("a", "False PodsPresent")
 	})
 }
+
+// TestPodLandsBeforeTheCacheKnowsOfTheTaint: the taint goes, though the cached claim does not
+// say yet who put it there.
+func TestPodLandsBeforeTheCacheKnowsOfTheTaint(t *testing.T) {
+	w := newWorld(t, append(nodeOf("a"), newPool(nil))...)
+	w.look("a")
+	before := &v1alpha1.NodeClaimList{}
+	if err := w.client.List(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	w.lookAfter(30*time.Second, "a")
+	w.expect("a", "True Disrupting tainted")
+	w.remover.client = staleClaims{w.client, before}
+	w.create(newPod("late", "node-a", nil))
+	w.look("a")
+	w.expect("a", "False PodsPresent")
+}

@@ -24,11 +24,7 @@ const lookForDrift = 5 * time.Minute
 //
 // Where a node stands is in its claim's conditions Expired and Drifted, as with Empty.
 func (r *remover) byOutdatedness(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (time.Duration, error) {
-	var pool v1alpha1.NodePool
-	if err := r.client.Get(ctx, client.ObjectKey{Name: claim.Spec.NodePool}, &pool); err != nil {
-		return 0, client.IgnoreNotFound(fmt.Errorf("nodeclaim %s: get pool: %w", claim.Name, err))
-	}
-	causes, wait, err := r.causes(ctx, claim, node, &pool)
+	causes, pool, wait, err := r.causes(ctx, claim, node)
 	if err != nil {
 		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
@@ -51,36 +47,49 @@ func (r *remover) byOutdatedness(ctx context.Context, claim *v1alpha1.NodeClaim,
 		if why != "" { // whose pod is on its way: it tells when it has come
 			return wait, c.keep(ctx, claim, node, why)
 		}
-		next, err := r.remove(ctx, claim, node, &pool, c)
-		return sooner(wait, next), err
+		next, err := r.remove(ctx, claim, node, pool, c)
+		wait = sooner(wait, next)
+		if err != nil || !r.waiting.has(claim.Name) {
+			return wait, err
+		}
+		// A budget is in the way of one reason; it may have a place for another.
 	}
 	return wait, nil
 }
 
-// causes are expiration and drift, each with an empty message where it does not hold, and
-// how long until that may change without an event.
-func (r *remover) causes(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, pool *v1alpha1.NodePool) ([]cause, time.Duration, error) {
+// causes are expiration and drift, each with an empty message where it does not hold, the
+// pool, and how long until that may change without an event. Neither holds where the pool is
+// gone: nobody says what its nodes should be.
+func (r *remover) causes(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) ([]cause, *v1alpha1.NodePool, time.Duration, error) {
+	drifted := r.causeOf(v1alpha1.ReasonDrifted, reasonNotDrifted, "")
+	pool := &v1alpha1.NodePool{}
+	if err := r.client.Get(ctx, client.ObjectKey{Name: claim.Spec.NodePool}, pool); err != nil {
+		if apierrors.IsNotFound(err) {
+			return []cause{r.causeOf(v1alpha1.ReasonExpired, reasonExpired, ""), drifted}, nil, 0, nil
+		}
+		return nil, nil, 0, fmt.Errorf("get pool: %w", err)
+	}
 	age, wait, err := expired(claim, pool, r.clock.Now())
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	expiration := r.causeOf(v1alpha1.ReasonExpired, reasonExpired, age)
 	b, err := r.blueprint(ctx, pool)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	d, err := driftOf(claim, node, b)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
-	drifted := r.causeOf(v1alpha1.ReasonDrifted, reasonNotDrifted, "")
 	if d != nil {
 		drifted = r.causeOf(v1alpha1.ReasonDrifted, d.reason, d.message)
 	}
+	wait = sooner(wait, lookForDrift)
 	if begunFor(claim, v1alpha1.ConditionDrifted) { // to be gone on with
-		return []cause{drifted, expiration}, sooner(wait, lookForDrift), nil
+		return []cause{drifted, expiration}, pool, wait, nil
 	}
-	return []cause{expiration, drifted}, sooner(wait, lookForDrift), nil
+	return []cause{expiration, drifted}, pool, wait, nil
 }
 
 // causeOf makes a cause that holds for nodes with pods on them.
@@ -135,7 +144,7 @@ func (r *remover) tell(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 		log.FromContext(ctx).Info("node is outdated", "node", node.Name, "for", c.reason, "reason", c.condition, "message", c.message)
 		r.recorder.Eventf(node, claim, corev1.EventTypeNormal, string(c.reason), "Wait", "%s", c.message)
 	case c.message == "" && held:
-		begun := begunFor(claim, string(c.reason))
+		begun := r.begun(claim, c.reason)
 		if begun {
 			if err := r.untaint(ctx, node); err != nil {
 				return err

@@ -285,3 +285,30 @@ func TestRestartWhileExpiredNodeIsRemoved(t *testing.T) {
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted deleted")
 }
+
+// TestPoolDeletedDuringReplacement: nobody says any more what the node should be, so it stays
+// as it is, and takes pods again.
+func TestPoolDeletedDuringReplacement(t *testing.T) {
+	w := newWorld(t, append(aged(time.Hour, "a"), newPool(nil))...)
+	w.changePool(func(p *v1alpha1.NodePool) { p.Spec.Template.Metadata.Labels = map[string]string{"team": "a"} })
+	w.look("a")
+	w.expect("a", "occupied tainted")
+	w.delete(newPool(nil))
+	w.look("a")
+	w.expect("a", "occupied")
+	w.says(v1alpha1.ConditionDrifted, "False NotDrifted: holds no more")
+}
+
+// TestBudgetOfAnotherReason: a budget that keeps expired nodes does not keep drifted ones.
+func TestBudgetOfAnotherReason(t *testing.T) {
+	w := newWorld(t, append(aged(2*time.Hour, "a"), newPool(func(p *v1alpha1.NodePool) {
+		expiring(p)
+		p.Spec.Disruption.Budgets = append(p.Spec.Disruption.Budgets, v1alpha1.Budget{Nodes: "0", Reasons: []v1alpha1.DisruptionReason{v1alpha1.ReasonExpired}})
+	}))...)
+	w.changePool(func(p *v1alpha1.NodePool) { p.Spec.Template.Metadata.Labels = map[string]string{"team": "a"} })
+	w.look("a")
+	w.says(v1alpha1.ConditionDrifted, "True Disrupting: spec.template.metadata.labels[team] of NodePool default was changed; being removed")
+	w.replace(metav1.ConditionTrue)
+	w.lookAfter(time.Second, "a")
+	w.expect("a", "occupied tainted deleted")
+}

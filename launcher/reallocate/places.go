@@ -24,8 +24,9 @@ type places struct {
 
 type place struct {
 	claim   types.UID
-	settled time.Time // when the node's taint is old enough; zero until it is tainted
-	deleted bool      // the claim's deletion was asked for
+	settled time.Time                 // when the node's taint is old enough; zero until it is tainted
+	reason  v1alpha1.DisruptionReason // for which it is tainted
+	deleted bool                      // the claim's deletion was asked for
 }
 
 // take gives the claim a place in its pool's budgets for the reason, if there is one; else
@@ -103,8 +104,8 @@ func (p *places) of(claim *v1alpha1.NodeClaim) place {
 }
 
 // marked notes when the taint, which is on the node now, will be old enough.
-func (p *places) marked(claim *v1alpha1.NodeClaim, settled time.Time) {
-	p.change(claim, func(taken *place) { taken.settled = settled })
+func (p *places) marked(claim *v1alpha1.NodeClaim, reason v1alpha1.DisruptionReason, settled time.Time) {
+	p.change(claim, func(taken *place) { taken.settled, taken.reason = settled, reason })
 }
 
 // deleted notes that the claim is on its way out.
@@ -147,6 +148,14 @@ func (w *waiting) remove(claim string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.poolOf, claim)
+}
+
+// has tells whether a budget keeps the claim.
+func (w *waiting) has(claim string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.poolOf[claim]
+	return ok
 }
 
 // some names a few claims that wait for a place in the pool.

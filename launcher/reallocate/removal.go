@@ -106,7 +106,7 @@ func (r *remover) forbidden(ctx context.Context, pods client.Reader, claim *v1al
 // block says on claim and node, once a reason, what keeps a node that is to go, and gives
 // up a removal that had begun.
 func (r *remover) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause, reason, why string) error {
-	if begunFor(claim, string(c.reason)) {
+	if r.begun(claim, c.reason) {
 		if err := r.untaint(ctx, node); err != nil {
 			return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 		}
@@ -133,8 +133,15 @@ func (r *remover) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 	if err := r.taint(ctx, node); err != nil {
 		return 0, err
 	}
-	r.places.marked(claim, r.clock.Now().Add(r.settle))
+	r.places.marked(claim, c.reason, r.clock.Now().Add(r.settle))
 	return r.settle, nil
+}
+
+// begun tells whether the removal of the claim's node has begun for a reason. Its condition
+// says so, which the cache may not show yet.
+func (r *remover) begun(claim *v1alpha1.NodeClaim, reason v1alpha1.DisruptionReason) bool {
+	place := r.places.of(claim)
+	return begunFor(claim, string(reason)) || place.reason == reason && !place.settled.IsZero()
 }
 
 // conditionOf is the condition by which a cause is told.
