@@ -39,10 +39,7 @@ func (p Protection) String() string {
 // ProtectionOf finds what protects a node now: its own annotations, its claim's, or those of
 // a pod on it that has not finished, be it a DaemonSet's. pods reads the pods; node may be nil.
 func ProtectionOf(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node, now time.Time) (Protection, error) {
-	if p := protects("nodeclaim "+claim.Name, claim, now); p.By != "" || node == nil {
-		return p, nil
-	}
-	if p := protects("node "+node.Name, node, now); p.By != "" {
+	if p := ProtectionOfNode(claim, node, now); p.By != "" || node == nil {
 		return p, nil
 	}
 	on, err := PodsOn(ctx, pods, node.Name)
@@ -55,6 +52,14 @@ func ProtectionOf(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeC
 		}
 	}
 	return Protection{}, nil
+}
+
+// ProtectionOfNode is what the claim or the node itself, which may be nil, asks for.
+func ProtectionOfNode(claim *v1alpha1.NodeClaim, node *corev1.Node, now time.Time) Protection {
+	if p := protects("nodeclaim "+claim.Name, claim, now); p.By != "" || node == nil {
+		return p
+	}
+	return protects("node "+node.Name, node, now)
 }
 
 // ProtectionOfPod is what a pod itself asks for.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -55,18 +56,6 @@ func TestLive(t *testing.T) {
 	code, _, errs := slipway(t, pod("a", "{}"), "plan", "-f", "-", "--live", "--cluster-name", "another")
 	if code != 1 || !strings.Contains(errs, "another") {
 		t.Errorf("exit code %d for a cluster without subnets: %s", code, errs)
-	}
-}
-
-func TestUnreachableCluster(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(config, []byte("apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"+
-		"contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	code, _, errs := slipway(t, "", "plan", "--cluster", "--kubeconfig", config)
-	if code != 1 || !strings.Contains(errs, "API server http://127.0.0.1:1") {
-		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
 
@@ -126,6 +115,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("plan is %+v, want default/waits and default/new placed", r)
 		}
 	})
+	t.Run("explained", func(t *testing.T) { askCluster(t, env, kubeconfig) })
 	t.Run("room on a node that is on its way", func(t *testing.T) {
 		held := &corev1.Pod{}
 		if err := c.Get(ctx, client.ObjectKey{Namespace: "kube-system", Name: "waits"}, held); err != nil {
@@ -144,6 +134,96 @@ func TestCluster(t *testing.T) {
 			t.Errorf("existing nodes that take pods (-want +got):\n%s\nplan is %+v, want one node bought for default/waits", diff, r)
 		}
 	})
+}
+
+// askCluster explains what is there, also to somebody who has just the rights that the help names.
+func askCluster(t *testing.T, env *envtest.Environment, kubeconfig string) {
+	t.Helper()
+	profile := filepath.Join(t.TempDir(), "scheduler.yaml")
+	if err := os.WriteFile(profile, []byte("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles: [{schedulerName: default-scheduler}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, stranger := userOf(t, env, "reader", true), userOf(t, env, "stranger", false)
+	for _, tt := range []struct {
+		name, args, kubeconfig string
+		code                   int
+		stdout, stderr         []string
+	}{
+		{"another scheduler's pod", "explain pod waits", kubeconfig, 0, []string{"pod default/waits waits for scheduler default-scheduler, which is none of Slipway's (slipway-scheduler)"}, nil},
+		{"a pod with a plan", "explain pod kube-system/waits --catalog testdata/types.csv --scheduler-config " + profile, kubeconfig, 0,
+			[]string{"no scheduler has looked at it", "launch c7g.xlarge in us-east-1a, on-demand", "(NodePool arm)"}, nil},
+		{"a pod that runs", "explain pod runs", kubeconfig, 0, []string{"pod default/runs is bound to node full", "Node full:"}, nil},
+		{"a node of others", "explain node full", kubeconfig, 0, []string{"node full was not launched by Slipway"}, nil},
+		{"no such pod", "explain pod shop/waits", kubeconfig, exitInput, nil, []string{"there is no pod waits in namespace shop of the cluster at https://"}},
+		{"no such node", "explain node empty", kubeconfig, exitInput, nil, []string{"there is no node empty"}},
+		{"no such claim", "explain nodeclaim empty", kubeconfig, exitInput, nil, []string{"there is no nodeclaim empty"}},
+		{"nodes", "nodes", kubeconfig, 0, []string{"1 node   $0.0000 per hour, $0.00 per month   1 pod, 2 wait", "full"}, nil},
+		{"nodes of a pool", "nodes --pool arm -o json", kubeconfig, 0, []string{`"nodes": []`}, nil},
+		{"with the rights that the help names", "explain node full", reader, 0, []string{"node full was not launched by Slipway"}, []string{"PodDisruptionBudgets are left out", "events are left out"}},
+		{"a pod, without those of a plan", "explain pod kube-system/waits --scheduler-config " + profile, reader, 0, []string{"no scheduler has looked at it"}, []string{"plans for the pod are left out"}},
+		{"nodes, with the rights that the help names", "nodes", reader, 0, []string{"1 node "}, nil},
+		{"without rights", "explain node full", stranger, exitFailed, nil, []string{"forbidden"}},
+		{"nodes, without rights", "nodes", stranger, exitFailed, nil, []string{"forbidden"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, errs := slipway(t, "", append(strings.Fields(tt.args), "--kubeconfig", tt.kubeconfig)...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			for text, wanted := range map[string][]string{out: tt.stdout, errs: tt.stderr} {
+				for _, want := range wanted {
+					if !strings.Contains(text, want) {
+						t.Errorf("%q is not in\n%s", want, text)
+					}
+				}
+			}
+		})
+	}
+}
+
+// userOf makes a user, with the rights that the help of explain and nodes calls necessary or
+// with none, and returns the file of their kubeconfig.
+func userOf(t *testing.T, env *envtest.Environment, name string, may bool) string {
+	t.Helper()
+	user, err := env.AddUser(envtest.User{Name: name}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := user.KubeConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !may {
+		return file
+	}
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(env.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []client.Object{
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
+			{Verbs: []string{"get", "list"}, APIGroups: []string{""}, Resources: []string{"pods", "nodes"}},
+			{Verbs: []string{"get"}, APIGroups: []string{v1alpha1.Group}, Resources: []string{"nodepools"}},
+			{Verbs: []string{"list"}, APIGroups: []string{v1alpha1.Group}, Resources: []string{"nodeclaims"}},
+		}},
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		},
+	} {
+		if err := c.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file
 }
 
 func clusterObjects() []client.Object {

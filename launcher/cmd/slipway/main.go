@@ -1,4 +1,4 @@
-// Command slipway is the users' tool: it shows what Slipway would do, with or without a
+// Command slipway is the users' tool: it shows what Slipway does and would do, with or without a
 // cluster.
 package main
 
@@ -55,8 +55,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "slipway",
-		Short:         "Show what Slipway would do.",
-		Long:          "slipway shows what Slipway, a Kubernetes scheduler that launches its own nodes, would do.",
+		Short:         "Show what Slipway does, would do, and why.",
+		Long:          "slipway shows what Slipway, a Kubernetes scheduler that launches its own nodes, does, would do, and why.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -71,7 +71,7 @@ func command() *cobra.Command {
 		return fmt.Errorf("%w: %w; see %s --help", input.ErrWrong, err, cmd.CommandPath())
 	})
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(planCommand(), convertCommand(), &cobra.Command{
+	cmd.AddCommand(planCommand(), explainCommand(), nodesCommand(), convertCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version.", Args: noArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "slipway", version) },
 	})

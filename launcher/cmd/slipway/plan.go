@@ -11,7 +11,9 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/input"
 	"github.com/slipway-dev/slipway/launcher/cmd/slipway/report"
@@ -92,14 +94,38 @@ func (o *planOptions) validate() error {
 	}
 	refuse(len(o.files) == 0 && !o.cluster, "name manifests with -f, or a cluster with --cluster")
 	refuse(!slices.Contains([]string{"table", "json", "yaml"}, o.output), fmt.Sprintf("-o %s is none of table, json and yaml", o.output))
-	refuse(o.live && o.catalog != "", "--live and --catalog exclude each other")
-	refuse(o.live && o.clusterName == "", "--live needs --cluster-name: subnets are found by the cluster's name")
-	refuse(!o.live && o.clusterName != "", "--cluster-name is for --live")
+	wrong = append(wrong, o.wrongPrices()...)
 	refuse(!o.cluster && o.kubeconfig+o.kubeContext+o.namespace != "", "--kubeconfig, --context and --namespace are for --cluster")
 	if len(wrong) > 0 {
 		return fmt.Errorf("%w: %s; see slipway plan --help", input.ErrWrong, strings.Join(wrong, "; "))
 	}
 	return nil
+}
+
+// wrongPrices refuses flags about prices that contradict each other.
+func (o *planOptions) wrongPrices() []string {
+	switch {
+	case o.live && o.catalog != "":
+		return []string{"--live and --catalog exclude each other"}
+	case o.live && o.clusterName == "":
+		return []string{"--live needs --cluster-name: subnets are found by the cluster's name"}
+	case !o.live && o.clusterName != "":
+		return []string{"--cluster-name is for --live"}
+	default:
+		return nil
+	}
+}
+
+// prices says where types and prices come from.
+func (o *planOptions) prices() string {
+	switch {
+	case o.live:
+		return "what AWS offers now"
+	case o.catalog != "":
+		return "types and prices of " + o.catalog
+	default:
+		return "built-in on-demand prices of us-east-1"
+	}
 }
 
 // setLog sends the log of the scheduler's code to stderr, or nowhere.
@@ -117,38 +143,59 @@ func setLog(verbosity int, stderr io.Writer) error {
 
 // plan reads, plans and prints.
 func plan(ctx context.Context, o *planOptions, stdin io.Reader, stdout, stderr io.Writer) error {
-	start := time.Now()
 	profile, err := schedulerProfile(o.schedulerConfig)
 	if err != nil {
 		return err
 	}
+	p, err := planFor(ctx, o, profile, stdin, nil)
+	if err != nil {
+		return err
+	}
+	for _, note := range p.notes {
+		fmt.Fprintln(stderr, "note:", note)
+	}
+	switch o.output {
+	case "json":
+		return p.result.JSON(stdout)
+	case "yaml":
+		return p.result.YAML(stdout)
+	default:
+		return p.result.Table(stdout, p.owners, terminalWidth())
+	}
+}
+
+// outcome is a plan, and what goes with it.
+type outcome struct {
+	result *report.Result
+	owners map[string]string // of pods; see report.Result.Table
+	notes  []string
+}
+
+// planFor plans for the pods that wait; where only is set, for those of them that it names.
+func planFor(ctx context.Context, o *planOptions, profile *schedulerconfig.KubeSchedulerProfile, stdin io.Reader, only func(*corev1.Pod) bool) (*outcome, error) {
+	start := time.Now()
 	objects, notes, err := readObjects(ctx, o, stdin)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	load := workload.New(objects)
+	if only != nil {
+		load.Waiting = slices.DeleteFunc(load.Waiting, func(pod *corev1.Pod) bool { return !only(pod) })
+	}
 	market, err := openMarket(ctx, o, objects, load.Waiting)
 	if err != nil {
-		return err
-	}
-	for _, note := range slices.Concat(notes, load.Notes, market.notes) {
-		fmt.Fprintln(stderr, "note:", note)
+		return nil, err
 	}
 	read := time.Since(start)
 	found, err := simulate.Plan(ctx, simulate.Input{
 		Profile: profile, Objects: objects, Workload: load, Offers: market.offers, Types: market.types, Pools: market.pools,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	market.explain(found.Unplaced)
-	result := report.New(found, market.offers, len(load.Waiting), read)
-	switch o.output {
-	case "json":
-		return result.JSON(stdout)
-	case "yaml":
-		return result.YAML(stdout)
-	default:
-		return result.Table(stdout, load.Owners, terminalWidth())
-	}
+	return &outcome{
+		result: report.New(found, market.offers, len(load.Waiting), read), owners: load.Owners,
+		notes: slices.Concat(notes, load.Notes, market.notes),
+	}, nil
 }

@@ -23,15 +23,24 @@ import (
 	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
-// schedulerProfile loads the first profile of a KubeSchedulerConfiguration. The default one
-// filters as the shipped configuration does, which differs in what plays no part here.
+// schedulerProfile loads the first profile of a KubeSchedulerConfiguration.
 func schedulerProfile(file string) (*schedulerconfig.KubeSchedulerProfile, error) {
+	profiles, err := schedulerProfiles(file)
+	if err != nil {
+		return nil, err
+	}
+	return &profiles[0], nil
+}
+
+// schedulerProfiles loads the profiles of a KubeSchedulerConfiguration, at least one. The
+// default one filters as the shipped configuration does, which differs in what plays no part here.
+func schedulerProfiles(file string) ([]schedulerconfig.KubeSchedulerProfile, error) {
 	if file == "" {
 		cfg, err := latest.Default()
 		if err != nil {
 			return nil, err
 		}
-		return &cfg.Profiles[0], nil
+		return cfg.Profiles, nil
 	}
 	cfg, err := options.LoadConfigFromFile(klog.Background(), file)
 	if err != nil {
@@ -40,7 +49,7 @@ func schedulerProfile(file string) (*schedulerconfig.KubeSchedulerProfile, error
 	if len(cfg.Profiles) == 0 {
 		return nil, fmt.Errorf("%w: --scheduler-config %s: it has no profile", input.ErrWrong, file)
 	}
-	return &cfg.Profiles[0], nil
+	return cfg.Profiles, nil
 }
 
 // readObjects reads the cluster and the manifests; what manifests say replaces what the

@@ -4,6 +4,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -32,6 +33,9 @@ const pageSize = 500
 type Cluster struct {
 	client client.Client
 	config *rest.Config
+	scheme *runtime.Scheme
+	// Namespace is that of the kubeconfig's context.
+	Namespace string
 }
 
 // Connect finds the cluster as kubectl does: kubeconfig (empty: $KUBECONFIG or the usual
@@ -39,8 +43,12 @@ type Cluster struct {
 func Connect(kubeconfig, kubeContext string) (*Cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
-		&clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubeContext})
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	namespace, _, err := loader.Namespace()
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
@@ -56,7 +64,7 @@ func Connect(kubeconfig, kubeContext string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API server %s: %w", config.Host, err)
 	}
-	return &Cluster{c, config}, nil
+	return &Cluster{client: c, config: config, scheme: scheme, Namespace: namespace}, nil
 }
 
 // Version is the cluster's Kubernetes version, such as "1.36".
@@ -117,9 +125,10 @@ func optional(list client.ObjectList) bool {
 }
 
 // list reads page by page.
-func (c *Cluster) list(ctx context.Context, list client.ObjectList, each func(runtime.Object)) error {
+func (c *Cluster) list(ctx context.Context, list client.ObjectList, each func(runtime.Object), options ...client.ListOption) error {
 	for {
-		if err := c.client.List(ctx, list, client.Limit(pageSize), client.Continue(list.GetContinue())); err != nil {
+		page := append(slices.Clone(options), client.Limit(pageSize), client.Continue(list.GetContinue()))
+		if err := c.client.List(ctx, list, page...); err != nil {
 			return fmt.Errorf("list %T: %w", list, err)
 		}
 		err := meta.EachListItem(list, func(o runtime.Object) error { each(o.DeepCopyObject()); return nil })

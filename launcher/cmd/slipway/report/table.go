@@ -4,16 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/slipway-dev/slipway/launcher/cmd/slipway/table"
 )
 
 const (
-	hoursPerMonth = 730 // as AWS reckons
-	barLength     = 10
 	// maxRows bounds the rows of nodes; beyond it nodes of a type share a row whatever
 	// pods they hold.
 	maxRows = 40
@@ -60,10 +59,10 @@ func (p *printer) nodes(nodes []Node) {
 		n := float64(g.count)
 		rows = append(rows, []string{
 			fmt.Sprintf("%d × %s", g.count, g.InstanceType), g.Zone, g.CapacityType, g.NodePool, fmt.Sprintf("%.4f", g.PricePerHour*n),
-			bar(g.cpu / n), bar(g.memory / n), p.byOwner(g.pods),
+			table.Bar(g.cpu/n, table.BarLength), table.Bar(g.memory/n, table.BarLength), p.byOwner(g.pods),
 		})
 	}
-	p.columns(rows)
+	table.Write(&p.out, p.width, rows)
 }
 
 // group gathers nodes of one offering; apart is whether those with other pods are another group.
@@ -98,12 +97,6 @@ func share(n Node, name corev1.ResourceName) float64 {
 	return used.AsApproximateFloat64() / have.AsApproximateFloat64()
 }
 
-// bar draws a share: "██████▁▁▁▁  61%".
-func bar(share float64) string {
-	full := min(max(int(math.Round(share*barLength)), 0), barLength)
-	return fmt.Sprintf("%s%s %3.0f%%", strings.Repeat("█", full), strings.Repeat("▁", barLength-full), share*100)
-}
-
 func (p *printer) existing(nodes []Existing) {
 	if len(nodes) == 0 {
 		return
@@ -115,7 +108,7 @@ func (p *printer) existing(nodes []Existing) {
 	for _, n := range nodes {
 		rows = append(rows, []string{"existing node " + n.Name, p.byOwner(n.Pods)})
 	}
-	p.columns(rows)
+	table.Write(&p.out, p.width, rows)
 }
 
 func (p *printer) totals(r *Result) {
@@ -126,7 +119,7 @@ func (p *printer) totals(r *Result) {
 	if p.out.Len() > 0 {
 		p.out.WriteString("\n")
 	}
-	fmt.Fprintf(&p.out, "%s, %d of %s placed", count(len(r.Nodes), "node"), r.Placed, count(r.Pods, "pod"))
+	fmt.Fprintf(&p.out, "%s, %d of %s placed", table.Count(len(r.Nodes), "node"), r.Placed, table.Count(r.Pods, "pod"))
 	if on := onExisting(r); on > 0 {
 		fmt.Fprintf(&p.out, " (%d on existing nodes)", on)
 	}
@@ -137,7 +130,7 @@ func (p *printer) totals(r *Result) {
 		}
 		return
 	}
-	fmt.Fprintf(&p.out, "$%.4f per hour, $%s per month of %d hours\n", r.PricePerHour, thousands(r.PricePerHour*hoursPerMonth), hoursPerMonth)
+	fmt.Fprintf(&p.out, "$%.4f per hour, $%s per month of %d hours\n", r.PricePerHour, table.Dollars(r.PricePerHour*table.HoursPerMonth), table.HoursPerMonth)
 	if bound := r.LowerBoundPerHour; bound > 0 {
 		fmt.Fprintf(&p.out, "lower bound $%.4f per hour; this plan is %.1f%% above it\n", bound, max(r.PricePerHour/bound-1, 0)*100)
 	}
@@ -169,7 +162,7 @@ func (p *printer) unplaced(pods []Unplaced) {
 		}
 		index[key].pods = append(index[key].pods, u.Pod)
 	}
-	fmt.Fprintf(&p.out, "\n%s without a place:\n", count(len(pods), "pod"))
+	fmt.Fprintf(&p.out, "\n%s without a place:\n", table.Count(len(pods), "pod"))
 	for _, g := range groups {
 		fmt.Fprintf(&p.out, "  %s\n", p.byOwner(g.pods))
 		for _, reason := range g.reasons {

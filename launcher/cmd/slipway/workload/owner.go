@@ -14,6 +14,9 @@ type controller struct{ kind, namespace, name string }
 // String is "deployment/web".
 func (c controller) String() string { return strings.ToLower(c.kind) + "/" + c.name }
 
+// Owner names a live pod's owner, such as "deployment/web", as far as the pod itself tells.
+func Owner(pod *corev1.Pod) string { return ownerName(pod, &Objects{}) }
+
 func ownerName(pod *corev1.Pod, o *Objects) string {
 	if c, ok := controllerOf(pod, o); ok {
 		return c.String()

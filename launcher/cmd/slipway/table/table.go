@@ -1,18 +1,27 @@
-package report
+// Package table owns how the command draws for people: aligned columns, bars, wrapped text
+// and amounts.
+package table
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
 
+// HoursPerMonth is what AWS reckons with.
+const HoursPerMonth = 730
+
+// BarLength is that of a bar in a table that has the room.
+const BarLength = 10
+
 // minLast is the least width of the last column, however narrow the terminal.
 const minLast = 24
 
-// columns writes aligned rows; the last column is wrapped to the width at its spaces, on
-// lines of its own where the others leave it no room. Columns whose name begins with $ are
-// aligned to the right.
-func (p *printer) columns(rows [][]string) {
+// Write writes rows, of which the first is the heading, aligned; the last column is wrapped
+// to the width at its spaces, on lines of its own where the others leave it no room. Columns
+// whose name begins with $ are aligned to the right.
+func Write(out *strings.Builder, width int, rows [][]string) {
 	last := len(rows[0]) - 1
 	widths := make([]int, last)
 	indent := 0
@@ -22,10 +31,10 @@ func (p *printer) columns(rows [][]string) {
 		}
 		indent += widths[i] + 2
 	}
-	room, beside := p.width-indent, true
+	room, beside := width-indent, true
 	if room < minLast {
 		indent, beside = 4, false
-		room = max(p.width-indent, minLast)
+		room = max(width-indent, minLast)
 	}
 	margin := "\n" + strings.Repeat(" ", indent)
 	for n, row := range rows {
@@ -38,21 +47,21 @@ func (p *printer) columns(rows [][]string) {
 				line.WriteString(row[i] + pad + "  ")
 			}
 		}
-		last := strings.Join(wrap(row[last], room), margin)
+		last := strings.Join(Wrap(row[last], room), margin)
 		switch {
 		case beside:
 			line.WriteString(last)
 		case n > 0: // no heading for what is below
-			p.out.WriteString(strings.TrimRight(line.String(), " "))
+			out.WriteString(strings.TrimRight(line.String(), " "))
 			line.Reset()
 			line.WriteString(margin + last)
 		}
-		p.out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 }
 
-// wrap cuts a text at its spaces; a word that is too long gets a line of its own.
-func wrap(text string, width int) []string {
+// Wrap cuts a text at its spaces; a word that is too long gets a line of its own.
+func Wrap(text string, width int) []string {
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
@@ -67,19 +76,26 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-func count(n int, what string) string {
+// Count is "1 node" or "2 nodes".
+func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// thousands writes an amount with two decimals and its thousands set apart: 12,345.60.
-func thousands(amount float64) string {
+// Dollars writes an amount with two decimals and its thousands set apart: 12,345.60.
+func Dollars(amount float64) string {
 	text := fmt.Sprintf("%.2f", amount)
 	whole, fraction, _ := strings.Cut(text, ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {
 		whole = whole[:i] + "," + whole[i:]
 	}
 	return whole + "." + fraction
+}
+
+// Bar draws a share: "██████▁▁▁▁  61%".
+func Bar(share float64, length int) string {
+	full := min(max(int(math.Round(share*float64(length))), 0), length)
+	return fmt.Sprintf("%s%s %3.0f%%", strings.Repeat("█", full), strings.Repeat("▁", length-full), share*100)
 }
