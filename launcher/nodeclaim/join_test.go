@@ -2,11 +2,13 @@ package nodeclaim
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -67,6 +69,18 @@ func TestRegistrationIgnoresStranger(t *testing.T) {
 	}
 	if w.events.count("NodeClaim RegistrationTimeout") != 1 {
 		t.Errorf("events %v", w.events.events)
+	}
+}
+
+// TestUnregisteredSaysWhy: of an instance that no node came of, nothing is known but what it is
+// most often.
+func TestUnregisteredSaysWhy(t *testing.T) {
+	w := newWorld(t, newClaim(launched))
+	w.clock.Step(w.join.timeout)
+	w.reconcile(w.join, "a")
+	registered := meta.FindStatusCondition(w.claim().Status.Conditions, v1alpha1.ConditionRegistered)
+	if registered == nil || !strings.Contains(registered.Message, "system:node:{{SessionName}}") {
+		t.Errorf("Registered is %+v", registered)
 	}
 }
 

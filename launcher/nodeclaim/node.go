@@ -187,13 +187,18 @@ func (j *joiner) lost(ctx context.Context, claim *v1alpha1.NodeClaim) error {
 	return j.delete(ctx, claim)
 }
 
+// likelyCause of an instance that no node comes of. The instance's own log, which only its owner
+// can read, says which it is.
+const likelyCause = "most often the cluster knows the nodes' role by another name than system:node:{{SessionName}}" +
+	" (it needs an access entry of type EC2), or the instance cannot reach the API server"
+
 // whyUnregistered says what is known about a node that did not register.
 func (j *joiner) whyUnregistered(ctx context.Context, claim *v1alpha1.NodeClaim) (string, error) {
 	message := fmt.Sprintf("instance %s did not register as node %s within %s", claim.Status.InstanceID, claim.Status.NodeName, j.timeout)
 	var other corev1.Node
 	err := j.client.Get(ctx, client.ObjectKey{Name: claim.Status.NodeName}, &other)
 	if apierrors.IsNotFound(err) {
-		return message, nil
+		return message + ": " + likelyCause, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("nodeclaim %s: get node %s: %w", claim.Name, claim.Status.NodeName, err)

@@ -10,17 +10,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/slipway-dev/slipway/scripts/simkubelet"
 )
 
 // template is a CloudFormation template, with its functions as maps: {"Fn::Sub": …}.
 type template struct {
 	Parameters map[string]any      `yaml:"Parameters"`
+	Conditions map[string]any      `yaml:"Conditions"`
 	Resources  map[string]resource `yaml:"Resources"`
 	Outputs    map[string]any      `yaml:"Outputs"`
 }
 
 type resource struct {
 	Type       string         `yaml:"Type"`
+	Condition  string         `yaml:"Condition"`
 	Properties map[string]any `yaml:"Properties"`
 }
 
@@ -98,12 +102,30 @@ func TestReferences(t *testing.T) {
 			check(m[1])
 		}
 	}
-	for _, r := range tmpl.Resources {
+	for name, r := range tmpl.Resources {
 		visit(r.Properties, look)
+		if r.Condition != "" && tmpl.Conditions[r.Condition] == nil {
+			t.Errorf("%s: there is no condition %s", name, r.Condition)
+		}
 	}
+	visit(tmpl.Conditions, look)
 	visit(tmpl.Outputs, look)
 	if functions < 20 {
 		t.Errorf("only %d functions were found", functions)
+	}
+}
+
+// TestNodesMayJoin: the cluster lets nodes in by the names that the launcher gives them, as the
+// simulated one does (scripts/simkubelet).
+func TestNodesMayJoin(t *testing.T) {
+	entry := readTemplate(t).Resources["NodeAccess"]
+	if got := entry.Properties["Type"]; entry.Type != "AWS::EKS::AccessEntry" || got != string(simkubelet.AccessEC2) {
+		t.Errorf("the nodes' access is a %s of type %v, want %s", entry.Type, got, simkubelet.AccessEC2)
+	}
+	for _, given := range []string{"Username", "KubernetesGroups"} {
+		if entry.Properties[given] != nil {
+			t.Errorf("%s is EKS's to give to an entry of this type", given)
+		}
 	}
 }
 

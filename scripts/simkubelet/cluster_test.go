@@ -78,12 +78,15 @@ func (l *logLines) String() string {
 	return l.b.String()
 }
 
-func startCluster(t *testing.T) (*rest.Config, kubernetes.Interface) {
+func startCluster(t *testing.T, configure ...func(*envtest.APIServer)) (*rest.Config, kubernetes.Interface) {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Skip("KUBEBUILDER_ASSETS does not name a directory with kube-apiserver and etcd")
 	}
 	env := &envtest.Environment{}
+	for _, c := range configure {
+		c(env.ControlPlane.GetAPIServer())
+	}
 	cfg, err := env.Start()
 	if err != nil {
 		t.Fatal(err)

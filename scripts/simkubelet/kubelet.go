@@ -45,11 +45,14 @@ func (k *Kubelets) runKubelet(ctx context.Context, i simec2.Instance, log *slog.
 	if got := cfg.Spec.Cluster.Name; got != k.cfg.ClusterName {
 		return fmt.Errorf("%w: cluster %q: the authenticator knows only %q", errUserData, got, k.cfg.ClusterName)
 	}
-	client, err := k.clients.get(cfg.Spec.Cluster)
+	node, err := newNode(i, cfg, k.cfg.KubeletVersion, k.cfg.Clock.Now())
 	if err != nil {
 		return err
 	}
-	node, err := newNode(i, cfg, k.cfg.KubeletVersion, k.cfg.Clock.Now())
+	if err := k.cfg.Access.mayRegister(i, node.Name); err != nil {
+		return err
+	}
+	client, err := k.clients.get(cfg.Spec.Cluster)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ type Config struct {
 	// ClusterName is the only name the authenticator lets in; default
 	// slipway-dev.
 	ClusterName string
+	// Access is how the nodes' role is let in; default AccessEC2, as manifests/aws grants.
+	Access Access
 	// StartDelay is the time from a running instance to its kubelet's first
 	// call; default 0.
 	StartDelay time.Duration
@@ -71,6 +73,13 @@ func New(cfg Config) (*Kubelets, error) {
 	}
 	if cfg.ClusterName == "" {
 		cfg.ClusterName = "slipway-dev"
+	}
+	switch cfg.Access {
+	case "":
+		cfg.Access = AccessEC2
+	case AccessEC2, AccessEC2Linux:
+	default:
+		return nil, fmt.Errorf("simkubelet: an access entry of type %s lets no node in", cfg.Access)
 	}
 	if cfg.KubeletVersion == "" {
 		cfg.KubeletVersion = "v1.36.3"
