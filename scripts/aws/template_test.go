@@ -115,6 +115,27 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// TestClusterIsNotMarked: eksctl puts the tags of a cluster on its public subnets and on security
+// groups that are not for nodes; Slipway must not take them for marked by hand.
+func TestClusterIsNotMarked(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", "manifests", "aws", "cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cluster struct {
+		Metadata struct {
+			Name string            `yaml:"name"`
+			Tags map[string]string `yaml:"tags"`
+		} `yaml:"metadata"`
+	}
+	if err := yaml.Unmarshal(raw, &cluster); err != nil {
+		t.Fatal(err)
+	}
+	if mark, ok := cluster.Metadata.Tags["slipway.dev/discovery"]; ok || cluster.Metadata.Name == "" {
+		t.Errorf("the cluster %q is marked as %q", cluster.Metadata.Name, mark)
+	}
+}
+
 // TestNodesMayJoin: the cluster lets nodes in by the names that the launcher gives them, as the
 // simulated one does (scripts/simkubelet).
 func TestNodesMayJoin(t *testing.T) {

@@ -95,7 +95,8 @@ func (r *region) instanceXML(m *machine, now time.Time) instanceXML {
 	if m.State != StateTerminated { // a terminated instance has lost its network
 		out.SubnetID, out.VPC, out.PrivateIP, out.PrivateDNS = m.SubnetID, vpcID, m.PrivateIP, m.PrivateDNS
 		for _, id := range m.securityGroup {
-			out.Groups = append(out.Groups, groupXML{id, r.group.name})
+			name, _ := r.groupName(id)
+			out.Groups = append(out.Groups, groupXML{id, name})
 		}
 	}
 	return out

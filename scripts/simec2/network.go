@@ -2,6 +2,8 @@ package simec2
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -80,6 +82,23 @@ type describeSecurityGroupsAnswer struct {
 	NextToken string             `xml:"nextToken,omitempty"`
 }
 
+// AddSecurityGroup makes one more security group and returns its id.
+func (s *Server) AddSecurityGroup(name string, tags map[string]string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := securityGroup{id: s.region.stableID("sg-", name), name: name, tags: maps.Clone(tags)}
+	s.region.groups = append(s.region.groups, g)
+	return g.id
+}
+
+func (r *region) groupName(id string) (name string, ok bool) {
+	i := slices.IndexFunc(r.groups, func(g securityGroup) bool { return g.id == id })
+	if i < 0 {
+		return "", false
+	}
+	return r.groups[i].name, true
+}
+
 func (r *region) describeSecurityGroups(p *params, _ time.Time) (any, *apiError) {
 	ids, names := p.list("GroupId"), p.list("GroupName")
 	filters := parseFilters(p)
@@ -87,7 +106,7 @@ func (r *region) describeSecurityGroups(p *params, _ time.Time) (any, *apiError)
 	if err := p.finish(); err != nil {
 		return nil, err
 	}
-	all, err := pick([]securityGroup{r.group}, ids, func(g securityGroup) string { return g.id },
+	all, err := pick(r.groups, ids, func(g securityGroup) string { return g.id },
 		"InvalidGroup.NotFound", "The security group '%s' does not exist")
 	if err != nil {
 		return nil, err
@@ -110,7 +129,7 @@ func (r *region) describeSecurityGroups(p *params, _ time.Time) (any, *apiError)
 	part, next := cut(pg, all)
 	for _, g := range part {
 		answer.Groups = append(answer.Groups, securityGroupXML{
-			ID: g.id, Name: g.name, Description: "Nodes of " + r.cfg.ClusterName, VPC: vpcID, OwnerID: accountID, Tags: tagSet(g.tags),
+			ID: g.id, Name: g.name, Description: "Of " + r.cfg.ClusterName, VPC: vpcID, OwnerID: accountID, Tags: tagSet(g.tags),
 		})
 	}
 	answer.NextToken = next

@@ -21,7 +21,7 @@ type region struct {
 	typeNames []string
 	subnets   []*subnet
 	images    []image
-	group     securityGroup
+	groups    []securityGroup // the nodes' first
 
 	machines  map[string]*machine
 	order     []*machine // by launch, for stable pages
@@ -94,10 +94,10 @@ func newRegion(cfg Config) (*region, error) {
 			},
 		})
 	}
-	r.group = securityGroup{
+	r.groups = []securityGroup{{
 		id: r.stableID("sg-", "nodes"), name: cfg.ClusterName + "-nodes",
 		tags: map[string]string{"Name": cfg.ClusterName + "-nodes", owned: "owned"},
-	}
+	}}
 	if err := r.setReservations(cfg.Reservations); err != nil {
 		return nil, err
 	}

@@ -298,8 +298,8 @@ func (s *Server) Subnets() map[string]string {
 	return out
 }
 
-// SecurityGroup is the id of the cluster's one security group.
-func (s *Server) SecurityGroup() string { return s.region.group.id }
+// SecurityGroup is the id of the security group of the cluster's nodes.
+func (s *Server) SecurityGroup() string { return s.region.groups[0].id }
 
 // InstanceTypes is the catalogue by name.
 func (s *Server) InstanceTypes() map[string]InstanceType { return maps.Clone(s.region.types) }

@@ -175,7 +175,7 @@ func (r *region) createLaunchTemplate(p *params, now time.Time) (any, *apiError)
 			"Launch template name '%s' is malformed: 3 to 128 letters, digits and ().-/_", name)
 	}
 	for _, g := range data.securityGroups {
-		if g != r.group.id {
+		if _, known := r.groupName(g); !known {
 			p.reject("InvalidGroup.NotFound", "The security group '%s' does not exist", g)
 		}
 	}

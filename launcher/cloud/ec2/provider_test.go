@@ -245,6 +245,36 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestDefaultSecurityGroups: of ever more groups that bear tags of the cluster, nodes get those
+// that are for nodes.
+func TestDefaultSecurityGroups(t *testing.T) {
+	s := startEC2(t, simec2.Config{Unthrottled: true})
+	owned := map[string]string{"kubernetes.io/cluster/test": "owned"}
+	for _, add := range []struct {
+		name string
+		tags map[string]string
+		want []string
+	}{
+		{"k8s-elb-a1b2", owned, []string{"test-nodes"}},
+		{"more-nodes", owned, []string{"more-nodes", "test-nodes"}},
+		{"eks-cluster-sg-test-1", map[string]string{"kubernetes.io/cluster/test": "owned", "aws:eks:cluster-name": "test"}, []string{"eks-cluster-sg-test-1"}},
+		{"eks-cluster-sg-other-1", map[string]string{"aws:eks:cluster-name": "other"}, []string{"eks-cluster-sg-test-1"}},
+		{"by-hand", map[string]string{"slipway.dev/discovery": "test"}, []string{"by-hand"}},
+	} {
+		s.AddSecurityGroup(add.name, add.tags)
+		status, err := newProvider(t, s).Resolve(t.Context(), nil)
+		must(t, err)
+		var names []string
+		for _, g := range status.SecurityGroups {
+			names = append(names, g.Name)
+		}
+		slices.Sort(names)
+		if diff := cmp.Diff(add.want, names); diff != "" {
+			t.Errorf("with %s (-want +got):\n%s", add.name, diff)
+		}
+	}
+}
+
 func TestUnresolvedClassIsNotLaunched(t *testing.T) {
 	s := startEC2(t, simec2.Config{Unthrottled: true})
 	p := newProvider(t, s)

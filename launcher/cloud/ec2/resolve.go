@@ -145,7 +145,7 @@ func (p *Provider) resolve(ctx context.Context, spec v1alpha1.EC2NodeClassSpec) 
 }
 
 func (p *Provider) findSubnets(ctx context.Context, terms []v1alpha1.SubnetSelectorTerm) ([]subnet, error) {
-	queries := p.discoveryFilters()
+	queries := p.subnetsOfCluster()
 	if len(terms) > 0 {
 		var selected [][]types.Filter
 		for _, t := range terms {
@@ -190,25 +190,8 @@ func (p *Provider) findSubnets(ctx context.Context, terms []v1alpha1.SubnetSelec
 	return subnets, nil
 }
 
-// preferPrivate keeps, of discovered subnets, those marked for internal load balancers
-// (or by hand) when there are any: nodes in a public subnet without a public address
-// cannot reach anything.
-// https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html
-func preferPrivate(found []types.Subnet) []types.Subnet {
-	private := slices.DeleteFunc(slices.Clone(found), func(s types.Subnet) bool {
-		return !slices.ContainsFunc(s.Tags, func(t types.Tag) bool {
-			key := aws.ToString(t.Key)
-			return key == "kubernetes.io/role/internal-elb" || key == tagDiscovery
-		})
-	})
-	if len(private) > 0 {
-		return private
-	}
-	return found
-}
-
 func (p *Provider) findGroups(ctx context.Context, terms []v1alpha1.SecurityGroupSelectorTerm) ([]v1alpha1.SecurityGroup, error) {
-	queries := p.discoveryFilters()
+	queries := p.groupsOfCluster()
 	if len(terms) > 0 {
 		var selected [][]types.Filter
 		for _, t := range terms {
@@ -233,6 +216,9 @@ func (p *Provider) findGroups(ctx context.Context, terms []v1alpha1.SecurityGrou
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(terms) == 0 {
+		found = slices.DeleteFunc(found, ofLoadBalancer)
 	}
 	groups := make([]v1alpha1.SecurityGroup, 0, len(found))
 	for _, g := range found {

@@ -28,9 +28,16 @@ func TestPreferPrivate(t *testing.T) {
 			subnet("public", "kubernetes.io/role/elb"), subnet("private", "kubernetes.io/role/internal-elb"),
 		}, []string{"private"}},
 		{"no marks", []types.Subnet{subnet("one"), subnet("two")}, []string{"one", "two"}},
+		{"public ones only", []types.Subnet{
+			subnet("public", "kubernetes.io/role/elb", tagDiscovery), subnet("other"),
+		}, []string{"public", "other"}},
 		{"marked by hand", []types.Subnet{
-			subnet("public", tagDiscovery), subnet("private", tagDiscovery, "kubernetes.io/role/internal-elb"),
-		}, []string{"public", "private"}},
+			subnet("one", tagDiscovery), subnet("private", tagDiscovery, "kubernetes.io/role/internal-elb"), subnet("other"),
+		}, []string{"one", "private"}},
+		{"all marked by hand", []types.Subnet{
+			subnet("public", tagDiscovery, "kubernetes.io/role/elb"), subnet("private", tagDiscovery, "kubernetes.io/role/internal-elb"),
+			subnet("both", "kubernetes.io/role/elb", "kubernetes.io/role/internal-elb"),
+		}, []string{"private", "both"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
