@@ -21,6 +21,9 @@ var (
 	ErrCapacity = errors.New("insufficient capacity")
 	// ErrThrottled: asked too often; retry later.
 	ErrThrottled = errors.New("throttled")
+	// ErrBusy: the cloud took the request on and was too busy, or failed, each time it could be
+	// made. Nothing was bought, and nothing is known of capacity; another claim may be luckier.
+	ErrBusy = errors.New("the cloud is busy")
 	// ErrDenied: the credentials lack a permission.
 	ErrDenied = errors.New("permission denied")
 	// ErrNotFound: there is no such thing (any more).
@@ -53,7 +56,7 @@ type Provider interface {
 
 	// Launch buys one instance for the claim. It is idempotent by the claim's UID:
 	// called again after a crash it returns the same instance. An error that wraps
-	// ErrCapacity, ErrDenied or ErrInvalid means that nothing was bought under
+	// ErrCapacity, ErrBusy, ErrDenied or ErrInvalid means that nothing was bought under
 	// this claim and nothing will be; where the outcome of an earlier call is unknown, that
 	// holds of claims older than a minute only, and once the cloud's reads must show what
 	// was bought: from that age on it is looked for first.
@@ -68,7 +71,7 @@ type Provider interface {
 	// returns those that were bought before and are not taken, and buys nothing unless
 	// nothing was. Where that is why there are too few, the error is nil, and the
 	// other claims are to be launched alone. Else the error says why; one that wraps
-	// ErrCapacity, ErrDenied or ErrInvalid means that nothing was bought for the other
+	// ErrCapacity, ErrBusy, ErrDenied or ErrInvalid means that nothing was bought for the other
 	// claims and nothing will be, as with Launch.
 	LaunchFleet(ctx context.Context, claims []*v1alpha1.NodeClaim, class *v1alpha1.EC2NodeClass, taken sets.Set[string]) ([]Instance, error)
 

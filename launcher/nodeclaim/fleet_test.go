@@ -116,6 +116,7 @@ func TestFleetFailures(t *testing.T) {
 		want []string
 	}{
 		{"no capacity", cloud.ErrCapacity, []string{"a False InsufficientCapacity, leaving", "b False InsufficientCapacity, leaving"}},
+		{"busy", cloud.ErrBusy, []string{"a False CloudBusy, leaving", "b False CloudBusy, leaving"}},
 		{"denied", cloud.ErrDenied, []string{"a False AccessDenied, leaving", "b False AccessDenied, leaving"}},
 		{"throttled", cloud.ErrThrottled, []string{"a Unknown Throttled", "b Unknown Throttled"}},
 		{"unknown", errors.New("connection reset"), []string{"a Unknown LaunchFailing", "b Unknown LaunchFailing"}},

@@ -183,6 +183,8 @@ func (l *launcher) verdict(claim *v1alpha1.NodeClaim, err error) (out outcome, f
 		refused := refusedOfferings(claim, err)
 		l.catalog.MarkUnavailable(refused...)
 		return outcome{reason: reasonInsufficientCapacity, message: "no capacity for " + describe(refused) + inTheCloudsWords(err)}, true
+	case errors.Is(err, cloud.ErrBusy):
+		return outcome{reason: reasonCloudBusy, message: err.Error()}, true
 	case errors.Is(err, cloud.ErrInvalid):
 		return outcome{reason: reasonInvalidRequest, message: err.Error()}, true
 	case errors.Is(err, cloud.ErrDenied):

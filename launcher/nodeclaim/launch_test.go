@@ -60,6 +60,7 @@ func TestLaunchFailures(t *testing.T) {
 	}{
 		{name: "no capacity", err: fmt.Errorf("launch: %w", capacity), unavailable: 1, event: "NodeClaim InsufficientCapacity"},
 		{name: "no capacity, unnamed", err: cloud.ErrCapacity, unavailable: 2, event: "NodeClaim InsufficientCapacity"},
+		{name: "busy for as long as it may ask", err: cloud.ErrBusy, event: "NodeClaim CloudBusy"},
 		{name: "invalid", err: cloud.ErrInvalid, event: "NodeClaim InvalidRequest"},
 		{name: "denied", err: cloud.ErrDenied, event: "NodeClaim AccessDenied"},
 		{name: "throttled", err: cloud.ErrThrottled, want: "Unknown Throttled"},

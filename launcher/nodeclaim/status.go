@@ -26,6 +26,7 @@ const (
 	reasonClassNotReady = "NodeClassNotReady"
 
 	reasonInsufficientCapacity = v1alpha1.ReasonInsufficientCapacity
+	reasonCloudBusy            = "CloudBusy"
 	reasonInvalidRequest       = "InvalidRequest"
 	reasonAccessDenied         = "AccessDenied"
 	reasonLaunchTimeout        = "LaunchTimeout"
@@ -184,7 +185,7 @@ func hasReason(claim *v1alpha1.NodeClaim, kind, reason string) bool {
 
 // rejection returns the reason for which the launch was given up; empty when it was not.
 func rejection(claim *v1alpha1.NodeClaim) string {
-	for _, reason := range []string{reasonInsufficientCapacity, reasonInvalidRequest, reasonAccessDenied, reasonLaunchTimeout} {
+	for _, reason := range []string{reasonInsufficientCapacity, reasonCloudBusy, reasonInvalidRequest, reasonAccessDenied, reasonLaunchTimeout} {
 		if hasReason(claim, v1alpha1.ConditionLaunched, reason) {
 			return reason
 		}

@@ -176,7 +176,7 @@ func mustList(t *testing.T, p cloud.Provider, want ...cloud.Instance) {
 // wantOne fails unless err is of the wanted kind and of no other.
 func wantOne(t *testing.T, err, want error) {
 	t.Helper()
-	for _, kind := range []error{cloud.ErrCapacity, cloud.ErrThrottled, cloud.ErrDenied, cloud.ErrNotFound, cloud.ErrInvalid} {
+	for _, kind := range []error{cloud.ErrCapacity, cloud.ErrThrottled, cloud.ErrBusy, cloud.ErrDenied, cloud.ErrNotFound, cloud.ErrInvalid} {
 		if got := errors.Is(err, kind); got != errors.Is(want, kind) {
 			t.Errorf("error %q: is %q = %v", err, kind, got)
 		}

@@ -213,7 +213,7 @@ func launchedOnceThoughAnswerLost(t *testing.T, h Harness) {
 	h.Break(LostAnswer)
 	if i, err := h.Provider.Launch(t.Context(), c, nil); err == nil {
 		t.Fatalf("Launch = %+v although the answer was lost", i)
-	} else if errors.Is(err, cloud.ErrCapacity) || errors.Is(err, cloud.ErrDenied) || errors.Is(err, cloud.ErrInvalid) {
+	} else if errors.Is(err, cloud.ErrCapacity) || errors.Is(err, cloud.ErrBusy) || errors.Is(err, cloud.ErrDenied) || errors.Is(err, cloud.ErrInvalid) {
 		t.Errorf("error %q says that nothing was bought", err)
 	}
 	h.Mend()

@@ -114,7 +114,9 @@ func (p *Provider) buyFrom(
 			return result.err
 		case result.err == nil:
 			return errSpent
-		case n == maxTokens:
+		case n == maxTokens && result.busy: // each of the tokens is spent on that answer
+			return fmt.Errorf("%w: %d times: %s", cloud.ErrBusy, n, result.err.Error()) // of one kind
+		case n == maxTokens: // a code that is not known; other offerings may do
 			got.lack(f.pools)
 			return &cloud.CapacityError{Offerings: f.pools, Err: errors.New(result.err.Error())}
 		}

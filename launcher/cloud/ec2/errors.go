@@ -67,6 +67,14 @@ var notFoundCodes = []string{
 	"AWS.SimpleQueueService.NonExistentQueue", "InvalidAMIID.Unavailable", "NoSuchEntity", "ParameterNotFound", "QueueDoesNotExist",
 }
 
+// busyCodes are EC2's own failures: like throttling, they say nothing of a pool.
+var busyCodes = []string{"InternalError", "InternalFailure"}
+
+// busy tells whether the code says that EC2 could not do what it might have done.
+func busy(code string) bool {
+	return errors.Is(kind(code), cloud.ErrThrottled) || slices.Contains(busyCodes, code)
+}
+
 // kind returns which of package cloud's errors a code stands for; nil when a caller
 // can but try again later.
 func kind(code string) error {

@@ -147,6 +147,8 @@ type fleetResult struct {
 	err error
 	// final says that another call would be answered likewise.
 	final bool
+	// busy says that nothing is wrong but with EC2.
+	busy bool
 }
 
 type fleetInstance struct{ id, typeName, zone string }
@@ -187,6 +189,7 @@ func (f fleet) read(out *ec2.CreateFleetOutput, denied func(message string) stri
 	r.unavailable = sortedUnique(r.unavailable, func(k offering.Key) string {
 		return k.InstanceType + " " + k.Zone + " " + k.CapacityType + " " + k.ReservationID
 	})
+	r.busy = !slices.ContainsFunc(out.Errors, func(e types.CreateFleetError) bool { return !busy(aws.ToString(e.ErrorCode)) })
 	r.final, r.err = worst(byKind, r.unavailable)
 	return r
 }

@@ -26,7 +26,7 @@ func keyOf(o v1alpha1.AcceptedOffering) offering.Key {
 	return offering.Key{InstanceType: o.InstanceType, Zone: o.Zone, CapacityType: o.CapacityType, ReservationID: o.ReservationID}
 }
 
-var cloudKinds = []error{cloud.ErrCapacity, cloud.ErrThrottled, cloud.ErrDenied, cloud.ErrNotFound, cloud.ErrInvalid}
+var cloudKinds = []error{cloud.ErrCapacity, cloud.ErrThrottled, cloud.ErrBusy, cloud.ErrDenied, cloud.ErrNotFound, cloud.ErrInvalid}
 
 // launchErrors are what CreateFleet, RunInstances behind it and the credentials are documented
 // to fail with, and what a caller is told.
@@ -188,7 +188,10 @@ func TestRefusedPools(t *testing.T) {
 				}
 				must(t, s.SetFaults(simec2.Fault{Action: "CreateFleet", Code: tt.code, Pools: &simec2.PoolMatch{}}))
 				_, err = p.Launch(t.Context(), newClaim(m6g, m5), nil)
-				want = cloud.ErrCapacity // does not pass in time: other offerings may do
+				want = cloud.ErrBusy // does not pass in time
+				if tt.code == "RequestExpired" || tt.code == "SomethingNew" {
+					want = cloud.ErrCapacity // who knows: other offerings may do
+				}
 			case errors.Is(tt.kind, cloud.ErrNotFound):
 				want = cloud.ErrInvalid // of this claim; the next one's class is resolved anew
 			}
