@@ -7,12 +7,16 @@ import (
 	"go/token"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -172,6 +176,31 @@ func TestPolicyIsScoped(t *testing.T) {
 		if scoped == (others[s.Sid] != "") {
 			t.Errorf("%s: the condition on the tag %s is there: %t", s.Sid, tag, scoped)
 		}
+	}
+}
+
+// TestLaunchedIsTagged: the launcher tags each kind of thing that it may launch with its tag only.
+func TestLaunchedIsTagged(t *testing.T) {
+	code, err := os.ReadFile(filepath.Join("..", "..", "launcher", "cloud", "ec2", "launch.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tagged []string
+	for _, m := range regexp.MustCompile(`\{ResourceType: types\.ResourceType(\w+), Tags: tags\}`).FindAllStringSubmatch(string(code), -1) {
+		words := regexp.MustCompile(`[A-Z][a-z]+`).FindAllString(m[1], -1)
+		tagged = append(tagged, strings.ToLower(strings.Join(words, "-")))
+	}
+	_, statements := launcherPolicy(t)
+	i := slices.IndexFunc(statements, func(s statement) bool { return s.Sid == "LaunchOwn" })
+	var launched []string
+	for _, r := range statements[i].Resource.([]any) {
+		arn := r.(map[string]any)["Fn::Sub"].(string)
+		launched = append(launched, path.Base(path.Dir(arn[strings.LastIndex(arn, ":")+1:])))
+	}
+	slices.Sort(tagged)
+	slices.Sort(launched)
+	if diff := cmp.Diff(tagged, launched); diff != "" {
+		t.Errorf("kinds (-tagged +launched):\n%s", diff)
 	}
 }
 

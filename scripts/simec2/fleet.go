@@ -60,7 +60,9 @@ func (r *region) parseFleet(p *params) *fleetRequest {
 	p.boolean("ReplaceUnhealthyInstances")
 	p.str("Context") // reserved
 	p.boolean("TerminateInstancesWithExpiration")
-	req.tags = parseTagSpecs(p, "fleet", "instance", "volume", "network-interface", "spot-instances-request", "launch-template")
+	// What is documented for a fleet of the type instant; others have their launch templates' tags.
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html
+	req.tags = parseTagSpecs(p, "fleet", "instance", "volume", "network-interface")
 
 	req.onDemand = parseGoal(p.sub("OnDemandOptions"), OnDemand, "lowest-price", "prioritized")
 	spot := p.sub("SpotOptions")

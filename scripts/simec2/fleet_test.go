@@ -44,6 +44,28 @@ func TestCreateFleetLaunches(t *testing.T) {
 	}
 }
 
+func TestCreateFleetTags(t *testing.T) {
+	r := newRig(t)
+	template := r.template("one")
+	for kind, code := range map[ec2types.ResourceType]string{
+		ec2types.ResourceTypeFleet: "", ec2types.ResourceTypeInstance: "", ec2types.ResourceTypeVolume: "",
+		ec2types.ResourceTypeNetworkInterface:     "",
+		ec2types.ResourceTypeLaunchTemplate:       "InvalidParameterValue",
+		ec2types.ResourceTypeSpotInstancesRequest: "InvalidParameterValue",
+		ec2types.ResourceTypeSubnet:               "InvalidParameterValue",
+	} {
+		in := r.fleet(template, 1, []string{"m5.large"})
+		in.TagSpecifications = []ec2types.TagSpecification{{ResourceType: kind, Tags: tagList("claim", "one")}}
+		_, err := r.ec2.CreateFleet(r.ctx, in)
+		switch {
+		case code != "":
+			wantCode(t, err, code)
+		case err != nil:
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 func TestCreateFleetClientToken(t *testing.T) {
 	r := newRig(t)
 	in := r.fleet(r.template("one"), 1, []string{"m5.large"})

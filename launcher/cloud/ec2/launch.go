@@ -93,6 +93,7 @@ func (p *Provider) createFleet(
 			TotalTargetCapacity:       aws.Int32(order.count),
 			DefaultTargetCapacityType: f.market(),
 		},
+		// Of an instant fleet, network interfaces are tagged here, too, as API_CreateFleet says.
 		TagSpecifications: []types.TagSpecification{
 			{ResourceType: types.ResourceTypeFleet, Tags: tags},
 			{ResourceType: types.ResourceTypeInstance, Tags: tags},
