@@ -134,6 +134,12 @@ generate: $(TOOLS)/.gen $(TOOLS)/.buf $(TOOLS)/.chart ## regenerate deep copies,
 	for values in default full; do \
 		$(RENDER)/$$values.yaml --set crds.install=false | go run ./scripts/chart/render manifests/rendered/$$values || exit; done
 
+.PHONY: builtin
+builtin: ## read from AWS which types and prices to build in of a region (REGION=eu-west-1)
+	@mkdir -p bin
+	go run ./scripts/builtin --region $(REGION) > bin/builtin.txt
+	mv bin/builtin.txt launcher/cloud/ec2/builtin/$(REGION).txt
+
 $(CHART): $(TOOLS)/.chart $(shell find manifests/chart manifests/crd manifests/grafana)
 	rm -rf bin/chart && $(TOOLS)/helm package manifests/chart --destination bin/chart && mv bin/chart/*.tgz $@
 

@@ -104,6 +104,11 @@ func (r *classReconciler) setConditions(class *v1alpha1.EC2NodeClass, parts []me
 		}
 		r.set(class, *given)
 	}
+	if given := meta.FindStatusCondition(parts, v1alpha1.ConditionOfferingsCurrent); given != nil {
+		r.set(class, *given)
+	} else {
+		meta.RemoveStatusCondition(&class.Status.Conditions, v1alpha1.ConditionOfferingsCurrent)
+	}
 	r.set(class, sum)
 	return sum
 }

@@ -135,6 +135,9 @@
 //	                        scripts/e2e.TestEC2Denies scripts/e2e.TestEC2Throttles
 //	                        scripts/e2e.TestEC2ThrottlesForLong scripts/e2e.TestOutOfCapacityEverywhere
 //	                        scripts/e2e.TestNoCapacityInFirstZone
+//	does not tell types     what is built in of the region is used, spot capacity taken to cost what
+//	and prices              on-demand capacity does → at once
+//	                        scripts/e2e.TestAWSTellsNothing launcher/cloud/ec2.TestBuiltInDataStandIn
 //	has nodes for some of   the reservations of all whose nodes are not bought yet are given up, the
 //	a group only            rest is bought elsewhere or what was bought is returned; no pod starts
 //	                        alone → as has no capacity, with patience from 1 s to 5 min

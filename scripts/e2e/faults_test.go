@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +124,27 @@ func TestAnswerLost(t *testing.T) {
 	w.settled("web", 2)
 	if left := w.Sim.Faults(); len(left) > 0 {
 		t.Errorf("no answer was lost: faults left: %v", left)
+	}
+}
+
+// TestAWSTellsNothing: where types and prices cannot be read, pods get nodes by what is built in.
+func TestAWSTellsNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	denied := simec2.Fault{Code: "UnauthorizedOperation", Status: 403}
+	var list []simec2.Fault
+	for _, denied.Action = range []string{"DescribeInstanceTypes", "GetProducts", "DescribeSpotPriceHistory"} {
+		list = append(list, denied)
+	}
+	w.faults(list...)
+	w.create(&v1alpha1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "plain"}})
+	p := pool("web", never, "m5.large")
+	p.Spec.Template.Spec.NodeClassRef = &v1alpha1.NodeClassReference{Group: v1alpha1.Group, Kind: "EC2NodeClass", Name: "plain"}
+	w.poolReady(p)
+	w.create(deployment("web", 2, "1200m"))
+	w.settled("web", 2)
+	if metrics := w.scrape(w.LauncherMetrics); !strings.Contains(metrics, `slipway_cloud_data_substituted{what="instance types"} 1`) {
+		t.Error("no metric says that built-in instance types are used")
 	}
 }
 

@@ -147,7 +147,9 @@ type EC2NodeClassStatus struct {
 	InstanceProfile string `json:"instanceProfile,omitempty"`
 	// Conditions are SubnetsReady, SecurityGroupsReady, AMIsReady, InstanceProfileReady,
 	// UserDataReady (where the class has any), CapacityReservationsReady (where the class
-	// selects any) and, for all of them, Ready.
+	// selects any) and, for all of them, Ready. OfferingsCurrent is there, and False, while
+	// instance types or prices could not be read from AWS since the launcher's start; nodes are
+	// launched nevertheless.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -205,6 +207,8 @@ const (
 	ConditionInstanceProfileReady = "InstanceProfileReady"
 	ConditionUserDataReady        = "UserDataReady"
 	ConditionReservationsReady    = "CapacityReservationsReady"
+	// ConditionOfferingsCurrent does not bear on Ready.
+	ConditionOfferingsCurrent = "OfferingsCurrent"
 )
 
 // Families of images.

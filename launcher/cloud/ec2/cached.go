@@ -2,7 +2,9 @@ package ec2
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -19,11 +21,22 @@ type cached[T any] struct {
 	clock clock.PassiveClock
 	m     *metrics
 	load  func(context.Context) (T, error)
+	// standIn, where there is one, returns what to use while the value could never be read, and
+	// of when that is; the zero time where it has no date.
+	standIn func() (T, time.Time, error)
+	// substituted is set while it is used.
+	substituted atomic.Pointer[substitution]
 
 	turn     chan struct{} // holds one token; its taker owns the fields below
 	value    T
 	loadedAt time.Time // zero: never
 	failedAt time.Time // zero: the last try succeeded
+}
+
+// substitution is what is used in place of a value, and why.
+type substitution struct {
+	date  time.Time
+	cause error
 }
 
 func newCached[T any](what string, c clock.PassiveClock, m *metrics, load func(context.Context) (T, error)) *cached[T] {
@@ -32,8 +45,8 @@ func newCached[T any](what string, c clock.PassiveClock, m *metrics, load func(c
 	return &cached[T]{what: what, clock: c, m: m, load: load, turn: turn}
 }
 
-// get returns a value no older than maxAge, or the last one when none can be had.
-// It fails only when there never was one.
+// get returns a value no older than maxAge, or the last one when none can be had, or what stands
+// in for it. It fails only when there never was one.
 func (c *cached[T]) get(ctx context.Context, maxAge time.Duration) (T, error) {
 	var none T
 	select {
@@ -43,8 +56,9 @@ func (c *cached[T]) get(ctx context.Context, maxAge time.Duration) (T, error) {
 	}
 	defer func() { c.turn <- struct{}{} }()
 
-	known := !c.loadedAt.IsZero()
-	if known && c.clock.Since(c.loadedAt) < maxAge {
+	read := !c.loadedAt.IsZero()
+	known := read || c.substituted.Load() != nil
+	if read && c.clock.Since(c.loadedAt) < maxAge {
 		return c.value, nil
 	}
 	if known && !c.failedAt.IsZero() && c.clock.Since(c.failedAt) < retryPause {
@@ -55,13 +69,38 @@ func (c *cached[T]) get(ctx context.Context, maxAge time.Duration) (T, error) {
 	case err == nil:
 		c.value, c.loadedAt, c.failedAt = value, now, time.Time{}
 		c.m.loaded(c.what, now)
-	case !known || ctx.Err() != nil:
+		if c.standIn != nil {
+			c.substituted.Store(nil)
+			c.m.substituted(c.what, false)
+		}
+	case ctx.Err() != nil, !known && c.standIn == nil:
 		return none, err
+	case !known:
+		if err := c.substitute(err); err != nil {
+			return none, err
+		}
+		c.failedAt = now
+		klog.FromContext(ctx).Error(err, "Using substitutes for what cannot be read from AWS", "what", c.what, "of", c.substituted.Load().date)
 	default:
 		c.failedAt = now
-		klog.FromContext(ctx).Error(err, "Using old data from AWS", "what", c.what, "age", c.clock.Since(c.loadedAt))
+		klog.FromContext(ctx).Error(err, "Using old data from AWS, or substitutes", "what", c.what, "read", c.loadedAt)
 	}
 	return c.value, nil
+}
+
+// substitute puts in what stands in for the value, which could not be read.
+func (c *cached[T]) substitute(cause error) error {
+	value, date, err := c.standIn()
+	if err != nil {
+		return fmt.Errorf("%w; %w", cause, err)
+	}
+	c.value = value
+	c.substituted.Store(&substitution{date, cause})
+	c.m.substituted(c.what, true)
+	if !date.IsZero() {
+		c.m.loaded(c.what, date)
+	}
+	return nil
 }
 
 // keyed is a bounded set of cached values.

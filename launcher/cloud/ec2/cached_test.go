@@ -39,6 +39,37 @@ func TestCached(t *testing.T) {
 	})
 }
 
+func TestCachedStandIn(t *testing.T) {
+	down, none := errors.New("down"), errors.New("nothing is built in")
+	day := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	synctest.Test(t, func(t *testing.T) {
+		fail, standIn := down, none
+		c := newCached("numbers", clock.RealClock{}, nil, func(context.Context) (int, error) { return 1, fail })
+		c.standIn = func() (int, time.Time, error) { return -1, day, standIn }
+		step := func(what string, wait time.Duration, want int, substituted bool, wantErrs ...error) {
+			t.Helper()
+			time.Sleep(wait)
+			got, err := c.get(t.Context(), time.Minute)
+			if got != want || (c.substituted.Load() != nil) != substituted {
+				t.Errorf("%s: got %d, %v, substituted by %v; want %d", what, got, err, c.substituted.Load(), want)
+			}
+			for _, want := range wantErrs {
+				if !errors.Is(err, want) {
+					t.Errorf("%s: err = %v, want %v", what, err, want)
+				}
+			}
+		}
+		step("nothing stands in", 0, 0, false, down, none)
+		standIn = nil
+		step("never read", 0, -1, true)
+		fail = nil
+		step("pause after a failure", 9*time.Second, -1, true)
+		step("after the pause", time.Second, 1, false)
+		fail = down
+		step("read once", time.Hour, 1, false)
+	})
+}
+
 func TestCachedLoadsOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		loads := 0

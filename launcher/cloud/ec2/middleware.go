@@ -104,6 +104,7 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	loadedAt *prometheus.GaugeVec
+	standIns *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -122,10 +123,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"operation"}),
 		loadedAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "slipway_cloud_data_loaded_timestamp_seconds",
-			Help: "When data kept from the cloud was last read.",
+			Help: "When data kept from the cloud was last read; of what is built in, the day it is of.",
+		}, []string{"what"}),
+		standIns: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "slipway_cloud_data_substituted",
+			Help: "1 while data of the cloud could not be read since the start, and what is built in is used, or on-demand prices for spot ones.",
 		}, []string{"what"}),
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.duration, m.loadedAt} {
+	for _, c := range []prometheus.Collector{m.calls, m.duration, m.loadedAt, m.standIns} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -144,6 +149,18 @@ func (m *metrics) loaded(what string, at time.Time) {
 	if m != nil {
 		m.loadedAt.WithLabelValues(what).Set(float64(at.Unix()))
 	}
+}
+
+// substituted notes whether something else is used for what could not be read.
+func (m *metrics) substituted(what string, yes bool) {
+	if m == nil {
+		return
+	}
+	value := 0.0
+	if yes {
+		value = 1
+	}
+	m.standIns.WithLabelValues(what).Set(value)
 }
 
 // codeOf is the label for an outcome.

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 	pricingtypes "github.com/aws/aws-sdk-go-v2/service/pricing/types"
-	"k8s.io/klog/v2"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
@@ -19,7 +18,7 @@ import (
 // onDemandPrices are US dollars per hour by instance type.
 type onDemandPrices map[string]float64
 
-// spotPrices are US dollars per hour.
+// spotPrices are US dollars per hour; nil where none could be read.
 type spotPrices map[spotPool]float64
 
 type spotPool struct{ instanceType, zone string }
@@ -29,19 +28,21 @@ type prices struct {
 	spot     spotPrices
 }
 
+// of returns a price. Where no spot price could be read the on-demand one stands in: without a
+// maximum price of our own, spot capacity costs at most that.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-instances.html
 func (p prices) of(instanceType, zone, capacityType string) (float64, bool) {
 	var usd float64
-	switch capacityType {
-	case v1alpha1.CapacityTypeOnDemand:
+	switch {
+	case capacityType == v1alpha1.CapacityTypeOnDemand, p.spot == nil && capacityType == v1alpha1.CapacityTypeSpot:
 		usd = p.onDemand[instanceType]
-	case v1alpha1.CapacityTypeSpot:
+	case capacityType == v1alpha1.CapacityTypeSpot:
 		usd = p.spot[spotPool{instanceType, zone}]
 	}
 	return usd, usd > 0
 }
 
-// prices returns what is known of prices. Without any spot prices there is no spot
-// offering; without on-demand prices it fails.
+// prices returns what is known of prices; without on-demand prices it fails.
 func (p *Provider) prices(ctx context.Context) (prices, error) {
 	onDemand, err := p.onDemand.get(ctx, onDemandMaxAge)
 	if err != nil {
@@ -49,10 +50,7 @@ func (p *Provider) prices(ctx context.Context) (prices, error) {
 	}
 	spot, err := p.spot.get(ctx, spotMaxAge)
 	if err != nil {
-		if ctx.Err() != nil {
-			return prices{}, ctx.Err()
-		}
-		klog.FromContext(ctx).Error(err, "No spot prices are known; offering on-demand capacity only")
+		return prices{}, fmt.Errorf("spot prices: %w", err)
 	}
 	return prices{onDemand, spot}, nil
 }

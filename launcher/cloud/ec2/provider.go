@@ -26,7 +26,7 @@ import (
 )
 
 // How old what was read may be before it is read again. Prices and types that cannot
-// be read again stay in use.
+// be read again stay in use; for what could never be read, see fallback.go.
 const (
 	typesMaxAge    = time.Hour
 	onDemandMaxAge = 6 * time.Hour
@@ -151,6 +151,7 @@ func New(cfg Config) (*Provider, error) {
 	p.types = newCached("instance types", cfg.Clock, m, p.describeTypes)
 	p.onDemand = newCached("on-demand prices", cfg.Clock, m, p.readOnDemandPrices)
 	p.spot = newCached("spot prices", cfg.Clock, m, p.readSpotPrices)
+	p.types.standIn, p.onDemand.standIn, p.spot.standIn = p.builtInTypes, p.builtInPrices, noSpotPrices
 	p.resolved = newKeyed[resolution](maxClasses)
 	p.templates = newKeyed[struct{}](maxTemplates)
 	p.gets = &merged[cloud.Instance]{clock: cfg.Clock, most: mostFiltered, call: p.getAll}

@@ -316,18 +316,6 @@ func TestPrices(t *testing.T) {
 	}
 }
 
-func TestSpotPricesUnknown(t *testing.T) {
-	s := startEC2(t, simec2.Config{Unthrottled: true})
-	must(t, s.InjectFault(simec2.Fault{Action: "DescribeSpotPriceHistory", Code: "UnauthorizedOperation", Status: 403}))
-	types, err := newProvider(t, s).Types(t.Context(), nil)
-	must(t, err)
-	for key := range typesByKey(types) {
-		if key.CapacityType == v1alpha1.CapacityTypeSpot {
-			t.Fatalf("%v is offered without a price", key)
-		}
-	}
-}
-
 func TestOldDataStaysInUse(t *testing.T) {
 	s := startEC2(t, simec2.Config{Unthrottled: true})
 	clock := clocktesting.NewFakeClock(time.Now())

@@ -53,7 +53,11 @@ func (p *Provider) Resolve(ctx context.Context, class *v1alpha1.EC2NodeClass) (v
 	if err != nil {
 		return v1alpha1.EC2NodeClassStatus{}, err
 	}
-	return r.status(), r.err()
+	status := r.status()
+	if c := p.substituted(); c != nil {
+		status.Conditions = append(status.Conditions, *c)
+	}
+	return status, r.err()
 }
 
 // resolution returns what the class stands for, no older than maxAge if AWS answers.

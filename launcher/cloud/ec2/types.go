@@ -23,7 +23,13 @@ type sold struct {
 	Hardware
 	usage []string // capacity types, sorted
 	zones []string // sorted
+	// anywhere says that the zones are not known: EC2 will tell where there is none.
+	anywhere bool
 }
+
+func (t sold) isSold(usage string) bool { return slices.Contains(t.usage, usage) }
+
+func (t sold) isSoldIn(zone string) bool { return t.anywhere || slices.Contains(t.zones, zone) }
 
 // Types lists the instance types that an image of the class runs on, with an offering for
 // every zone the class has a subnet in and every way it can be paid there. A type of which
@@ -79,7 +85,7 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 func offeringsOf(t sold, zones []string, price prices) []offering.Offering {
 	var out []offering.Offering
 	for _, zone := range zones {
-		if !slices.Contains(t.zones, zone) {
+		if !t.isSoldIn(zone) {
 			continue
 		}
 		for _, usage := range t.usage {

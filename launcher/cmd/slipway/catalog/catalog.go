@@ -1,5 +1,5 @@
 // Package catalog owns what can be bought where AWS is not asked: instance types and their
-// on-demand prices, from a table that is built in or from a CSV file.
+// on-demand prices, from the table that is built in of us-east-1 or from a CSV file.
 package catalog
 
 import (
@@ -10,20 +10,23 @@ import (
 	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
-// Entry is an instance type with its on-demand price.
-type Entry struct {
-	ec2.Hardware
-	Price float64 // US dollars per hour
-}
-
-// Catalog is what can be bought, at the same price in every zone. It implements
+// Catalog is what can be bought, on demand and at the same price in every zone. It implements
 // offering.Source.
-type Catalog []Entry
+type Catalog []ec2.Listed
 
 var _ offering.Source = Catalog(nil)
 
+// region is the one whose table is taken where there is no other.
+const region = "us-east-1"
+
 // Zones are where everything in a Catalog is offered.
-func Zones() []string { return []string{"us-east-1a", "us-east-1b", "us-east-1c"} }
+func Zones() []string { return []string{region + "a", region + "b", region + "c"} }
+
+// Builtin returns the table that the launcher falls back on.
+func Builtin() (Catalog, error) {
+	t, err := ec2.BuiltIn(region)
+	return t.Types, err
+}
 
 // Types implements offering.Source: the types that the daemon would offer, predicted with
 // its arithmetic.

@@ -30,7 +30,7 @@ func TestBuiltinFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byName := map[string]Entry{}
+	byName := map[string]ec2.Listed{}
 	for _, e := range published {
 		byName[e.Name] = e
 	}
@@ -44,56 +44,12 @@ func TestBuiltinFigures(t *testing.T) {
 			t.Errorf("%s is not published", e.Name)
 			continue
 		}
-		if diff := cmp.Diff(want.Hardware, e.Hardware); diff != "" {
-			t.Errorf("%s (-published +built in):\n%s", e.Name, diff)
+		if diff := cmp.Diff(want.Hardware, e.Hardware); diff != "" || want.NoSpot != e.NoSpot {
+			t.Errorf("%s, no spot: published %t, built in %t (-published +built in):\n%s", e.Name, want.NoSpot, e.NoSpot, diff)
 		}
 		if off := math.Abs(e.Price/want.Price - 1); off > 0.005 {
 			t.Errorf("%s costs %v, published %v", e.Name, e.Price, want.Price)
 		}
-	}
-}
-
-func TestBuiltin(t *testing.T) {
-	c, err := Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(c) < 400 {
-		t.Errorf("%d types, want at least 400", len(c))
-	}
-	seen := map[string]Entry{}
-	for _, e := range c {
-		if _, twice := seen[e.Name]; twice {
-			t.Errorf("%s is there twice", e.Name)
-		}
-		seen[e.Name] = e
-		if e.VCPUs < 1 || e.MemoryMiB < 512 || e.ENIs < 2 || e.IPv4PerENI < 2 || e.Price < 0.004 {
-			t.Errorf("%+v is not plausible", e)
-		}
-	}
-	want := Entry{ec2.Hardware{
-		Name: "g4dn.12xlarge", Arch: "amd64", VCPUs: 48, MemoryMiB: 196608, ENIs: 8, IPv4PerENI: 30,
-		GPUs: 4, GPUName: "T4", GPUMaker: "NVIDIA", LocalGB: 900, Hypervisor: "nitro", Current: true,
-	}, 3.912}
-	if diff := cmp.Diff(want, seen["g4dn.12xlarge"]); diff != "" {
-		t.Errorf("g4dn.12xlarge (-want +got):\n%s", diff)
-	}
-}
-
-func TestParseTableErrors(t *testing.T) {
-	for _, tt := range []struct{ name, text, want string }{
-		{"too few fields", "c5 amd64 2", "line 1: a family has at least five fields"},
-		{"unknown family", "c5 amd64 2 0.04 =c4", "line 1: =c4: no such family above"},
-		{"unknown option", "# c\nc5 amd64 2 0.04 fast large:2:3x10", "line 2: fast: no such option"},
-		{"list too short", "c5 amd64 2 0.04 disk=1 large:2:3x10 xlarge:4:4x15", "disk=1: 1 values for 2 sizes"},
-		{"bad size", "c5 amd64 2 0.04 large:two:3x10", "large:two:3x10: "},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseTable(tt.text)
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %v, want %q", err, tt.want)
-			}
-		})
 	}
 }
 
@@ -108,9 +64,9 @@ func TestReadCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Catalog{
-		{ec2.Hardware{Name: "m5.large", Arch: "amd64", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10, Hypervisor: "nitro"}, 0.096},
-		{ec2.Hardware{Name: "g5.metal", Arch: "amd64", VCPUs: 96, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10,
-			GPUs: 8, GPUMaker: "NVIDIA", GPUName: "RTX PRO", LocalGB: 100, Current: true}, 7.5},
+		{Hardware: ec2.Hardware{Name: "m5.large", Arch: "amd64", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10, Hypervisor: "nitro"}, Price: 0.096},
+		{Hardware: ec2.Hardware{Name: "g5.metal", Arch: "amd64", VCPUs: 96, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10,
+			GPUs: 8, GPUMaker: "NVIDIA", GPUName: "RTX PRO", LocalGB: 100, Current: true}, Price: 7.5, NoSpot: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
@@ -145,8 +101,8 @@ func TestReadCSVErrors(t *testing.T) {
 
 func TestTypes(t *testing.T) {
 	c := Catalog{
-		{ec2.Hardware{Name: "m5.large", Arch: "amd64", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10, Hypervisor: "nitro"}, 0.096},
-		{ec2.Hardware{Name: "m4.large", Arch: "amd64", VCPUs: 2, MemoryMiB: 8192, ENIs: 2, IPv4PerENI: 10, Hypervisor: "xen"}, 0.1},
+		{Hardware: ec2.Hardware{Name: "m5.large", Arch: "amd64", VCPUs: 2, MemoryMiB: 8192, ENIs: 3, IPv4PerENI: 10, Hypervisor: "nitro"}, Price: 0.096},
+		{Hardware: ec2.Hardware{Name: "m4.large", Arch: "amd64", VCPUs: 2, MemoryMiB: 8192, ENIs: 2, IPv4PerENI: 10, Hypervisor: "xen"}, Price: 0.1},
 	}
 	types, err := c.Types(t.Context(), nil)
 	if err != nil || len(types) != 1 || len(types[0].Offerings) != 3 {

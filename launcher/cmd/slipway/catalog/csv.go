@@ -95,7 +95,7 @@ func newRow(header, record []string) *row {
 	return r
 }
 
-func (r *row) entry() (entry Entry, onDemand bool) {
+func (r *row) entry() (entry ec2.Listed, onDemand bool) {
 	h := ec2.Hardware{
 		Name: r.fields["type"], Arch: r.arch(),
 		VCPUs: r.number("vcpu", 1), MemoryMiB: r.number("memory_mib", 1),
@@ -114,7 +114,8 @@ func (r *row) entry() (entry Entry, onDemand bool) {
 	if err != nil || !(price > 0) || price > 1e6 {
 		r.wrong = append(r.wrong, fmt.Sprintf("on_demand_usd_per_hour: %q is not a price in US dollars", r.fields["on_demand_usd_per_hour"]))
 	}
-	return Entry{h, price}, slices.Contains(strings.Split(r.fields["usage"], "+"), "on-demand")
+	usage := strings.Split(r.fields["usage"], "+")
+	return ec2.Listed{Hardware: h, Price: price, NoSpot: !slices.Contains(usage, "spot")}, slices.Contains(usage, "on-demand")
 }
 
 // arch is the one of the type's architectures that nodes can have.
