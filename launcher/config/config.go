@@ -28,6 +28,9 @@ type Config struct {
 	LeaderElection LeaderElection `json:"leaderElection,omitzero"`
 	Batch          Batch          `json:"batch,omitzero"`
 	NodeClaims     NodeClaims     `json:"nodeClaims,omitzero"`
+	// KarpenterLabels gives nodes their labels under Karpenter's keys as well (karpenter.sh/nodepool,
+	// karpenter.sh/capacity-type, karpenter.k8s.aws/instance-family and so on), for pods that select by them.
+	KarpenterLabels bool `json:"karpenterLabels,omitempty"`
 	// UnavailableFor is how long an offering that had no capacity is left alone; default 3m.
 	UnavailableFor metav1.Duration `json:"unavailableFor,omitzero"`
 	// Client bounds the launcher's requests to the API server.

@@ -209,13 +209,14 @@ type fakeCatalog struct {
 	unavailable []offering.Key
 	learnt      []string
 	unknown     error // answered instead of types
+	aliases     map[string]string
 }
 
 func (c *fakeCatalog) Types(context.Context, *v1alpha1.EC2NodeClass) ([]offering.Type, error) {
 	if c.unknown != nil {
 		return nil, c.unknown
 	}
-	return []offering.Type{{Name: "m5.large", Labels: map[string]string{
+	return []offering.Type{{Name: "m5.large", Aliases: c.aliases, Labels: map[string]string{
 		v1alpha1.LabelInstanceFamily: "m5", corev1.LabelInstanceTypeStable: "m5.large",
 	}, Allocatable: corev1.ResourceList{
 		"cpu": resource.MustParse("2"), "nvidia.com/gpu": resource.MustParse("1"),

@@ -52,6 +52,26 @@ func TestRegistration(t *testing.T) {
 	}
 }
 
+// TestRegistrationAliases: a node that registered without the second keys of its labels is given them.
+func TestRegistrationAliases(t *testing.T) {
+	w := newWorld(t, newClaim(launched), newNode(func(n *corev1.Node) {
+		n.Labels = map[string]string{"karpenter.sh/nodepool": "of the node's own"}
+	}))
+	w.catalog.aliases = v1alpha1.KarpenterLabels()
+	w.reconcile(w.join, "a")
+	got := w.node("node-a").Labels
+	for key, want := range map[string]string{
+		"karpenter.sh/nodepool": "of the node's own", "karpenter.sh/capacity-type": "on-demand", "karpenter.k8s.aws/instance-family": "m5",
+	} {
+		if got[key] != want {
+			t.Errorf("label %s is %q, want %q", key, got[key], want)
+		}
+	}
+	if _, ok := got["karpenter.k8s.aws/capacity-reservation-id"]; ok {
+		t.Errorf("a reservation that is none: %v", got)
+	}
+}
+
 func TestRegistrationIgnoresStranger(t *testing.T) {
 	w := newWorld(t, newClaim(launched), newNode(func(n *corev1.Node) { n.Spec.ProviderID = "aws:///us-east-1a/i-other" }))
 	w.join.timeout = 2 * time.Hour

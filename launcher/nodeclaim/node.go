@@ -77,11 +77,11 @@ func (j *joiner) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 func (j *joiner) join(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node) (reconcile.Result, error) {
 	registered := isTrue(claim, v1alpha1.ConditionRegistered)
 	if !registered {
-		ofType, err := j.typeLabels(ctx, claim)
+		t, err := j.typeOf(ctx, claim)
 		if err != nil {
 			return j.unlabelled(ctx, claim, node, err)
 		}
-		if err := j.adopt(ctx, claim, node, ofType); err != nil {
+		if err := j.adopt(ctx, claim, node, t); err != nil {
 			return reconcile.Result{}, err
 		}
 	}

@@ -18,16 +18,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
 // adopt makes the node the claim's: a finalizer, so that it is drained and its
 // instance terminated however it is deleted; an owner reference; and what of labels,
 // annotations and taints it did not register with, those of its type among the labels.
-func (j *joiner) adopt(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, ofType map[string]string) error {
+func (j *joiner) adopt(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, t offering.Type) error {
 	err := j.updateNode(ctx, node, func(n *corev1.Node) {
 		controllerutil.AddFinalizer(n, v1alpha1.TerminationFinalizer)
 		setOwner(n, claim)
-		n.Labels = withMissing(withMissing(n.Labels, nodeLabels(claim)), ofType)
+		n.Labels = withMissing(withMissing(n.Labels, nodeLabels(claim)), t.Labels)
+		t.AddAliases(n.Labels)
 		n.Annotations = withMissing(n.Annotations, claim.Spec.Annotations)
 		for _, taint := range claim.Spec.Taints {
 			if !hasTaint(n, &taint) {
@@ -42,23 +44,23 @@ func (j *joiner) adopt(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 	return nil
 }
 
-// typeLabels are the labels that every node of the claim's instance type has. Pods may have
-// been promised the node by them, so it is not let into the cluster without.
-func (j *joiner) typeLabels(ctx context.Context, claim *v1alpha1.NodeClaim) (map[string]string, error) {
+// typeOf returns the claim's instance type, whose nodes all have its labels. Pods may have been
+// promised the node by them, so it is not let into the cluster without. It is the zero value
+// where it is not sold any more.
+func (j *joiner) typeOf(ctx context.Context, claim *v1alpha1.NodeClaim) (offering.Type, error) {
 	class, err := j.classOf(ctx, claim)
 	if err != nil {
-		return nil, err
+		return offering.Type{}, err
 	}
 	all, err := j.catalog.Types(ctx, class)
 	if err != nil {
-		return nil, fmt.Errorf("nodeclaim %s: labels of type %s: %w", claim.Name, claim.Status.InstanceType, err)
+		return offering.Type{}, fmt.Errorf("nodeclaim %s: labels of type %s: %w", claim.Name, claim.Status.InstanceType, err)
 	}
-	for _, t := range all {
-		if t.Name == claim.Status.InstanceType {
-			return t.Labels, nil
-		}
+	i := slices.IndexFunc(all, func(t offering.Type) bool { return t.Name == claim.Status.InstanceType })
+	if i < 0 {
+		return offering.Type{}, nil
 	}
-	return nil, nil // not sold any more
+	return all[i], nil
 }
 
 // nodeLabels are the labels that the claim's node must have.

@@ -42,8 +42,7 @@ func (g *collector) outliveReservation(ctx context.Context, claim *v1alpha1.Node
 	err := g.client.Get(ctx, types.NamespacedName{Name: claim.Status.NodeName}, node)
 	if err == nil && node.Spec.ProviderID == claim.Status.ProviderID {
 		err = g.updateNode(ctx, node, func(n *corev1.Node) {
-			n.Labels[v1alpha1.LabelCapacityType] = in.CapacityType
-			delete(n.Labels, v1alpha1.LabelReservationID)
+			setLabels(n.Labels, map[string]string{v1alpha1.LabelCapacityType: in.CapacityType, v1alpha1.LabelReservationID: ""})
 		})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -61,4 +60,22 @@ func (g *collector) outliveReservation(ctx context.Context, claim *v1alpha1.Node
 	g.recorder.Eventf(claim, nil, corev1.EventTypeNormal, reasonReservationEnded, "Collect",
 		"Capacity reservation %s has ended; instance %s runs on as %s", ended, in.ID, in.CapacityType)
 	return nil
+}
+
+// setLabels changes labels, "" for none, also where a node has them under Karpenter's keys.
+func setLabels(labels, change map[string]string) {
+	aliases := v1alpha1.KarpenterLabels()
+	for key := range labels {
+		ours, ok := aliases[key]
+		if !ok {
+			ours = key
+		}
+		switch value, changed := change[ours]; {
+		case !changed:
+		case value == "":
+			delete(labels, key)
+		default:
+			labels[key] = value
+		}
+	}
 }

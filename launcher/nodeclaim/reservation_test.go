@@ -38,6 +38,7 @@ func TestCollectReservations(t *testing.T) {
 			w.create(&corev1.Node{
 				ObjectMeta: metav1.ObjectMeta{Name: "node-a", Labels: map[string]string{
 					v1alpha1.LabelCapacityType: v1alpha1.CapacityTypeReserved, v1alpha1.LabelReservationID: "cr-1",
+					"karpenter.sh/capacity-type": v1alpha1.CapacityTypeReserved, "karpenter.k8s.aws/capacity-reservation-id": "cr-1",
 				}},
 				Spec: corev1.NodeSpec{ProviderID: "aws:///us-east-1a/i-a"},
 			})
@@ -53,6 +54,9 @@ func TestCollectReservations(t *testing.T) {
 			}
 			s, labels := w.claim().Status, w.node("node-a").Labels
 			got := []string{s.CapacityType, s.ReservationID, labels[v1alpha1.LabelCapacityType], labels[v1alpha1.LabelReservationID]}
+			if labels["karpenter.sh/capacity-type"] != got[2] || labels["karpenter.k8s.aws/capacity-reservation-id"] != got[3] {
+				t.Errorf("labels do not agree: %v", labels)
+			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("claim and node (-want +got):\n%s", diff)
 			}

@@ -22,7 +22,7 @@ func InFlight(claim *v1alpha1.NodeClaim, types map[string]Type) (node *corev1.No
 	}
 	t := types[o.InstanceType]
 	node = &corev1.Node{}
-	node.Labels = make(map[string]string, len(t.Labels)+len(claim.Spec.Labels)+4)
+	node.Labels = make(map[string]string, len(t.Labels)+len(claim.Spec.Labels)+len(t.Aliases)+4)
 	maps.Copy(node.Labels, t.Labels)
 	maps.Copy(node.Labels, claim.Spec.Labels)
 	node.Labels[corev1.LabelInstanceTypeStable] = o.InstanceType
@@ -31,6 +31,7 @@ func InFlight(claim *v1alpha1.NodeClaim, types map[string]Type) (node *corev1.No
 	if o.ReservationID != "" {
 		node.Labels[v1alpha1.LabelReservationID] = o.ReservationID
 	}
+	t.AddAliases(node.Labels)
 	node.Spec.Taints = claim.Spec.Taints
 	node.Status.Allocatable = t.Allocatable
 	if len(status.Allocatable) > 0 {
@@ -39,7 +40,12 @@ func InFlight(claim *v1alpha1.NodeClaim, types map[string]Type) (node *corev1.No
 	if status.InstanceType != "" {
 		return node, nil
 	}
-	return node, func(label string) bool { return differs(claim, types, label, node.Labels) }
+	return node, func(label string) bool {
+		if key, ok := t.Aliases[label]; ok {
+			label = key
+		}
+		return differs(claim, types, label, node.Labels)
+	}
 }
 
 // differs tells whether an offering that a claim accepts may have another value of a label than

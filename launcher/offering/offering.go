@@ -21,6 +21,9 @@ type Type struct {
 	// Labels every node of this type has: kubernetes.io/{arch,os}, node.kubernetes.io/instance-type,
 	// slipway.dev/instance-*.
 	Labels map[string]string
+	// Aliases are keys under which the nodes have labels a second time, with the key that the
+	// value is found under; nil where there are none.
+	Aliases map[string]string
 	// Capacity and Allocatable as a node of this type will report them. They are a
 	// prediction; a Catalog corrects Allocatable by what real nodes reported.
 	Capacity    corev1.ResourceList
@@ -28,6 +31,20 @@ type Type struct {
 	Offerings   []Offering
 	// Current is whether AWS calls the type a current generation.
 	Current bool
+}
+
+// AddAliases gives the labels of a node of the type their second keys. Labels that are there
+// under these keys already are left alone.
+func (t Type) AddAliases(labels map[string]string) { AddAliases(labels, t.Aliases) }
+
+// AddAliases adds labels to those given: the value of each of the aliases' values under its key.
+func AddAliases(labels, aliases map[string]string) {
+	for alias, key := range aliases {
+		value, has := labels[key]
+		if _, own := labels[alias]; has && !own {
+			labels[alias] = value
+		}
+	}
 }
 
 // Offering is one instance type in one zone at one capacity type.

@@ -65,7 +65,7 @@ func Of(pool *v1alpha1.NodePool, instanceTypes []Type) (Offers, error) {
 // nodeLabels are those of the node an offering would become, but for its hostname.
 func nodeLabels(pool *v1alpha1.NodePool, t Type, o Offering) map[string]string {
 	own := pool.Spec.Template.Metadata.Labels
-	labels := make(map[string]string, len(t.Labels)+len(own)+5)
+	labels := make(map[string]string, len(t.Labels)+len(own)+len(t.Aliases)+5)
 	maps.Copy(labels, t.Labels)
 	maps.Copy(labels, own)
 	labels[corev1.LabelTopologyZone] = o.Zone
@@ -74,6 +74,7 @@ func nodeLabels(pool *v1alpha1.NodePool, t Type, o Offering) map[string]string {
 	if o.Reservation != nil {
 		labels[v1alpha1.LabelReservationID] = o.Reservation.ID
 	}
+	t.AddAliases(labels)
 	return labels
 }
 

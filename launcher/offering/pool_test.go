@@ -160,3 +160,38 @@ func BenchmarkOf(b *testing.B) {
 		}
 	})
 }
+
+// TestAliases: nodes are known to have labels under other keys as well, but for those that
+// their pool defines.
+func TestAliases(t *testing.T) {
+	const capacity, family, gpu, ours = "peer/capacity-type", "peer/family", "peer/gpu", "peer/pool"
+	types := manyTypes(1)
+	types[0].Labels[v1alpha1.LabelInstanceFamily] = "c0"
+	types[0].Aliases = map[string]string{
+		capacity: v1alpha1.LabelCapacityType, family: v1alpha1.LabelInstanceFamily, gpu: v1alpha1.LabelInstanceGPUName, ours: v1alpha1.LabelNodePool,
+	}
+	p := pool("p")
+	p.Spec.Template.Metadata.Labels = map[string]string{ours: "mine"}
+	offers, err := Of(p, types)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := accepting([3]string{"c0.large", "a", "on-demand"}, [3]string{"c0.large", "a", "spot"})
+	claim.Spec.Labels[ours] = "mine"
+	inFlight, guessed := InFlight(claim, map[string]Type{"c0.large": types[0]})
+	for name, labels := range map[string]map[string]string{"offer": offers.Available[0].Node.Labels, "in flight": inFlight.Labels} {
+		got := map[string]string{}
+		for alias := range types[0].Aliases {
+			if value, ok := labels[alias]; ok {
+				got[alias] = value
+			}
+		}
+		want := map[string]string{capacity: "on-demand", family: "c0", ours: "mine"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if !guessed(capacity) || guessed(family) {
+		t.Errorf("guessed: capacity type %t, family %t; want the former", guessed(capacity), guessed(family))
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	launcherconfig "github.com/slipway-dev/slipway/launcher/config"
 	slipwayv1 "github.com/slipway-dev/slipway/proto/slipway/v1"
 	"github.com/slipway-dev/slipway/scripts/devcluster"
 	"github.com/slipway-dev/slipway/scripts/simec2"
@@ -98,6 +99,36 @@ func TestReservedCapacity(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"reserved cr-e2e": 2, "on-demand ": 1}, kinds); diff != "" {
 		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+}
+
+// TestKarpenterLabels: pods that select by Karpenter's labels get nodes that have them, where
+// the launcher is configured so, and hear of it where nothing that may be bought does.
+func TestKarpenterLabels(t *testing.T) {
+	t.Parallel()
+	w := start(t, func(c *stack.Config) {
+		c.Launcher = func(l *launcherconfig.Config) { l.KarpenterLabels = true }
+	})
+	w.poolReady(pool("web", never, "m5.large", "c5.large"))
+	selecting := func(labels map[string]string) func(*corev1.PodSpec) {
+		return func(s *corev1.PodSpec) { s.NodeSelector = labels }
+	}
+	wanted := map[string]string{
+		"karpenter.sh/nodepool": "web", "karpenter.sh/capacity-type": "on-demand", "karpenter.k8s.aws/instance-family": "m5",
+	}
+	w.create(deployment("fits", 2, "1200m", selecting(wanted)))
+	w.onReserved(w.bound("fits", 2))
+	for _, n := range w.nodes() {
+		for key, value := range wanted {
+			if n.Labels[key] != value {
+				t.Errorf("node %s has %s=%q, want %q", n.Name, key, n.Labels[key], value)
+			}
+		}
+	}
+	w.create(deployment("none", 1, "1", selecting(map[string]string{"karpenter.sh/capacity-type": "spot"})))
+	w.event("Pod", "", "Unlaunchable", "node affinity/selector")
+	if n := w.launches(); n != 2 {
+		t.Errorf("%d instances were bought, want 2", n)
 	}
 }
 

@@ -20,6 +20,27 @@ const (
 	LabelHypervisor       = Group + "/instance-hypervisor"
 )
 
+// KarpenterLabels are the labels that nodes have in Karpenter v1 under other keys than here, by
+// Karpenter's key. The values mean the same.
+func KarpenterLabels() map[string]string {
+	const core, aws = "karpenter.sh", "karpenter.k8s.aws"
+	return map[string]string{
+		core + "/nodepool":               LabelNodePool,
+		core + "/capacity-type":          LabelCapacityType,
+		aws + "/capacity-reservation-id": LabelReservationID,
+		aws + "/instance-category":       LabelInstanceCategory,
+		aws + "/instance-family":         LabelInstanceFamily,
+		aws + "/instance-generation":     LabelInstanceGen,
+		aws + "/instance-size":           LabelInstanceSize,
+		aws + "/instance-cpu":            LabelInstanceCPU,
+		aws + "/instance-memory":         LabelInstanceMemory,
+		aws + "/instance-gpu-name":       LabelInstanceGPUName,
+		aws + "/instance-gpu-count":      LabelInstanceGPUCount,
+		aws + "/instance-local-nvme":     LabelInstanceLocalGB,
+		aws + "/instance-hypervisor":     LabelHypervisor,
+	}
+}
+
 // Values of LabelCapacityType.
 const (
 	CapacityTypeOnDemand = "on-demand"

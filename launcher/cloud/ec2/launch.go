@@ -80,7 +80,7 @@ func (p *Provider) createFleet(
 	ctx context.Context, claim *v1alpha1.NodeClaim, spec v1alpha1.EC2NodeClassSpec, r resolution, f fleet, order purchase,
 ) (*ec2.CreateFleetOutput, error) {
 	taints := append(slices.Clip(claim.Spec.Taints), claim.Spec.StartupTaints...)
-	boot, err := userData(p.cfg.Cluster, spec, nodeLabels(claim, f), taints)
+	boot, err := userData(p.cfg.Cluster, spec, p.registeredLabels(claim, f), taints)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,8 @@ type Config struct {
 	// InstanceProfile is used for classes that name none; slipway-node-CLUSTER
 	// by default.
 	InstanceProfile string
+	// LabelAliases gives nodes labels a second time: keys with those that the values are found under.
+	LabelAliases map[string]string
 	// ReadOnly makes a Provider that launches nothing. Of Cluster it needs Name and
 	// KubeVersion only.
 	ReadOnly bool

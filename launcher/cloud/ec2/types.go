@@ -74,7 +74,7 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 			continue
 		}
 		if typ, ok := t.typeWith(rootGiB(spec, img), kubelet, offerings); ok {
-			typ.ImageID = img.id
+			typ.ImageID, typ.Aliases = img.id, p.cfg.LabelAliases
 			list = append(list, typ)
 		}
 	}

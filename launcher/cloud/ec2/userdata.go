@@ -12,6 +12,7 @@ import (
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cloud"
+	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
 // maxUserData is EC2's limit, before base64.
@@ -60,6 +61,13 @@ func nodeLabels(claim *v1alpha1.NodeClaim, f fleet) map[string]string {
 	if id := f.reservationID(); id != "" {
 		labels[v1alpha1.LabelReservationID] = id
 	}
+	return labels
+}
+
+// registeredLabels are the node's labels and their aliases.
+func (p *Provider) registeredLabels(claim *v1alpha1.NodeClaim, f fleet) map[string]string {
+	labels := nodeLabels(claim, f)
+	offering.AddAliases(labels, p.cfg.LabelAliases)
 	return labels
 }
 

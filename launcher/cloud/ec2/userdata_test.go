@@ -253,3 +253,17 @@ func checkGolden(t *testing.T, name, got string) {
 		t.Errorf("user data (-want +got), run with -update to accept:\n%s", diff)
 	}
 }
+
+// TestLabelAliases: kubelets register with the labels' second keys, too.
+func TestLabelAliases(t *testing.T) {
+	p := &Provider{cfg: Config{LabelAliases: v1alpha1.KarpenterLabels()}}
+	labels := p.registeredLabels(&v1alpha1.NodeClaim{Spec: v1alpha1.NodeClaimSpec{NodePool: "general", Labels: map[string]string{"team": "blue"}}},
+		fleet{capacityType: v1alpha1.CapacityTypeSpot})
+	want := map[string]string{
+		"team": "blue", v1alpha1.LabelNodePool: "general", "karpenter.sh/nodepool": "general",
+		v1alpha1.LabelCapacityType: "spot", "karpenter.sh/capacity-type": "spot",
+	}
+	if diff := cmp.Diff(want, labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+}

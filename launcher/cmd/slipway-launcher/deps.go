@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cloud/ec2"
 	"github.com/slipway-dev/slipway/launcher/config"
 	"github.com/slipway-dev/slipway/launcher/fit"
@@ -49,8 +50,13 @@ func newProvider(ctx context.Context, cfg *config.Config, restConfig *rest.Confi
 		}
 		join.KubeVersion = version.Major + "." + strings.TrimRight(version.Minor, "+")
 	}
+	var aliases map[string]string
+	if cfg.KarpenterLabels {
+		aliases = v1alpha1.KarpenterLabels()
+	}
 	return ec2.New(ec2.Config{
-		AWS: aws, Cluster: join, InstanceProfile: cfg.AWS.InstanceProfile, Clock: clock.RealClock{}, Registerer: metrics.Registry,
+		AWS: aws, Cluster: join, InstanceProfile: cfg.AWS.InstanceProfile, LabelAliases: aliases,
+		Clock: clock.RealClock{}, Registerer: metrics.Registry,
 	})
 }
 

@@ -11,32 +11,23 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 )
 
-// renamed are Karpenter's keys of labels, annotations and taints that Slipway knows under
+// renamed returns Karpenter's keys of labels, annotations and taints that Slipway knows under
 // another name. Kubernetes' own have the same name in both, but for those that it has
 // given up.
-var renamed = map[string]string{
-	"karpenter.sh/capacity-type":                v1alpha1.LabelCapacityType,
-	"node.k8s.aws/capacity-type":                v1alpha1.LabelCapacityType,
-	"karpenter.sh/nodepool":                     v1alpha1.LabelNodePool,
-	"karpenter.sh/provisioner-name":             v1alpha1.LabelNodePool,
-	"karpenter.sh/do-not-disrupt":               v1alpha1.DoNotDisruptAnnotation,
-	"karpenter.sh/do-not-consolidate":           v1alpha1.DoNotDisruptAnnotation,
-	"karpenter.sh/do-not-evict":                 v1alpha1.DoNotDisruptAnnotation,
-	"karpenter.k8s.aws/instance-category":       v1alpha1.LabelInstanceCategory,
-	"karpenter.k8s.aws/instance-family":         v1alpha1.LabelInstanceFamily,
-	"karpenter.k8s.aws/instance-generation":     v1alpha1.LabelInstanceGen,
-	"karpenter.k8s.aws/instance-size":           v1alpha1.LabelInstanceSize,
-	"karpenter.k8s.aws/instance-cpu":            v1alpha1.LabelInstanceCPU,
-	"karpenter.k8s.aws/instance-memory":         v1alpha1.LabelInstanceMemory,
-	"karpenter.k8s.aws/instance-gpu-name":       v1alpha1.LabelInstanceGPUName,
-	"karpenter.k8s.aws/instance-gpu-count":      v1alpha1.LabelInstanceGPUCount,
-	"karpenter.k8s.aws/instance-local-nvme":     v1alpha1.LabelInstanceLocalGB,
-	"karpenter.k8s.aws/instance-hypervisor":     v1alpha1.LabelHypervisor,
-	"beta.kubernetes.io/arch":                   corev1.LabelArchStable,
-	"beta.kubernetes.io/os":                     corev1.LabelOSStable,
-	"beta.kubernetes.io/instance-type":          corev1.LabelInstanceTypeStable,
-	corev1.LabelFailureDomainBetaZone:           corev1.LabelTopologyZone,
-	"karpenter.k8s.aws/capacity-reservation-id": v1alpha1.LabelReservationID,
+func renamed() map[string]string {
+	keys := map[string]string{
+		"node.k8s.aws/capacity-type":       v1alpha1.LabelCapacityType,
+		"karpenter.sh/provisioner-name":    v1alpha1.LabelNodePool,
+		"karpenter.sh/do-not-disrupt":      v1alpha1.DoNotDisruptAnnotation,
+		"karpenter.sh/do-not-consolidate":  v1alpha1.DoNotDisruptAnnotation,
+		"karpenter.sh/do-not-evict":        v1alpha1.DoNotDisruptAnnotation,
+		"beta.kubernetes.io/arch":          corev1.LabelArchStable,
+		"beta.kubernetes.io/os":            corev1.LabelOSStable,
+		"beta.kubernetes.io/instance-type": corev1.LabelInstanceTypeStable,
+		corev1.LabelFailureDomainBetaZone:  corev1.LabelTopologyZone,
+	}
+	maps.Copy(keys, v1alpha1.KarpenterLabels())
+	return keys
 }
 
 // notes are Karpenter's and kubectl's own, which mean nothing to others.
@@ -48,7 +39,7 @@ var notes = []string{
 
 // key returns what Slipway calls a key; "" if it is one of Karpenter's without a counterpart.
 func key(karpenters string) string {
-	if ours, ok := renamed[karpenters]; ok {
+	if ours, ok := renamed()[karpenters]; ok {
 		return ours
 	}
 	domain, _, _ := strings.Cut(karpenters, "/")
