@@ -107,13 +107,19 @@ func stand(r *Reservation, claim *v1alpha1.NodeClaim) {
 	}
 }
 
-// delay says why a claim is not launched yet although that was tried; "" when nothing is in the way.
+// delay says what holds a claim's launch up; "" when nothing is in the way.
 func delay(claim *v1alpha1.NodeClaim) string {
 	c := meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched)
-	if c == nil || c.Reason != v1alpha1.ReasonThrottled && c.Reason != v1alpha1.ReasonLaunchFailing {
+	if c == nil {
 		return ""
 	}
-	return "the launch failed and is tried again: " + forPeople(c.Message)
+	switch c.Reason {
+	case v1alpha1.ReasonThrottled, v1alpha1.ReasonLaunchFailing:
+		return "the launch failed and is tried again: " + forPeople(c.Message)
+	case v1alpha1.ReasonLaunchesCapped:
+		return c.Message
+	}
+	return ""
 }
 
 // requestDetails are what an AWS error says of one request alone.

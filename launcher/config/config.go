@@ -89,6 +89,9 @@ type NodeClaims struct {
 	RegistrationTimeout metav1.Duration `json:"registrationTimeout,omitzero"` // default 15m
 	// InitializationTimeout is from the registration until the node is ready for pods; default 15m.
 	InitializationTimeout metav1.Duration `json:"initializationTimeout,omitzero"`
+	// MaxLaunchesPerMinute is how many nodes are bought within any minute at most, whatever wants
+	// them; 0 means no bound, the default is 2000.
+	MaxLaunchesPerMinute *int `json:"maxLaunchesPerMinute,omitempty"`
 	// CollectEvery is the garbage collector's period; default 2m.
 	CollectEvery metav1.Duration `json:"collectEvery,omitzero"`
 }
@@ -132,6 +135,9 @@ func (c *Config) setDefaults() {
 		if d.field.Duration == 0 {
 			d.field.Duration = d.value
 		}
+	}
+	if c.NodeClaims.MaxLaunchesPerMinute == nil {
+		c.NodeClaims.MaxLaunchesPerMinute = new(2000)
 	}
 	if c.Client.QPS == 0 {
 		c.Client.QPS = 500
@@ -194,6 +200,9 @@ func (c *Config) validate() field.ErrorList {
 	if e := c.LeaderElection; e.LeaseDuration.Duration <= e.RenewDeadline.Duration || e.RenewDeadline.Duration <= e.RetryPeriod.Duration {
 		errs = append(errs, field.Invalid(field.NewPath("leaderElection"), fmt.Sprintf("%s/%s/%s", e.LeaseDuration.Duration, e.RenewDeadline.Duration, e.RetryPeriod.Duration),
 			"leaseDuration must be longer than renewDeadline, and that longer than retryPeriod"))
+	}
+	if most := *c.NodeClaims.MaxLaunchesPerMinute; most < 0 {
+		errs = append(errs, field.Invalid(field.NewPath("nodeClaims", "maxLaunchesPerMinute"), most, "must not be negative"))
 	}
 	if c.Client.QPS < 0 || c.Client.Burst < 0 {
 		errs = append(errs, field.Invalid(field.NewPath("client"), c.Client, "must be positive"))

@@ -51,6 +51,9 @@ type Config struct {
 	// TerminationConcurrency is how many claims may be drained and terminated at once. 50.
 	TerminationConcurrency int
 
+	// MaxLaunchesPerMinute is how many nodes are bought within any minute at most; 0 means no bound.
+	MaxLaunchesPerMinute int
+
 	// LaunchTimeout is how old a claim may get without an instance. 5 min.
 	LaunchTimeout time.Duration
 	// RegistrationTimeout is how long an instance may take to register its Node. 15 min.
@@ -96,6 +99,9 @@ func (c *Config) setDefaults() error {
 		if *n.value == 0 {
 			*n.value = n.preset
 		}
+	}
+	if c.MaxLaunchesPerMinute < 0 {
+		return fmt.Errorf("%w: MaxLaunchesPerMinute is %d, want at least 0", ErrConfig, c.MaxLaunchesPerMinute)
 	}
 	for _, d := range []struct {
 		name   string

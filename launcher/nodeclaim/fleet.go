@@ -132,7 +132,12 @@ func (l *launcher) launchTogether(
 	if err != nil || len(c.waiting) == 0 {
 		return reconcile.Result{RequeueAfter: fleetWindow}, err // the cache lags
 	}
-	instances, err := l.provider.LaunchFleet(ctx, c.waiting, class, c.taken)
+	n, wait := l.allowance.take(claim.Spec.Fleet.Whole, c.waiting...)
+	if n == 0 {
+		return l.cappedTogether(ctx, f, c.waiting, wait)
+	}
+	instances, err := l.provider.LaunchFleet(ctx, c.waiting[:n], class, c.taken)
+	l.allowance.answered(false, c.waiting[:len(instances)]...)
 	for i, in := range instances {
 		l.outcomes.put(c.waiting[i], outcome{instance: in, class: class})
 		l.catalog.MarkUnavailable(in.Unavailable...)
@@ -141,10 +146,12 @@ func (l *launcher) launchTogether(
 	if rest := c.waiting[len(instances):]; len(rest) > 0 {
 		out, final := l.verdict(rest[0], err)
 		f.doubt = l.since(f.doubt, err, final, rest...)
+		refused := final && !l.doubtful(f.doubt)
+		l.allowance.answered(err == nil || refused, c.waiting[len(instances):n]...)
 		switch {
 		case err == nil:
 			f.spent.Store(true)
-		case final && !l.doubtful(f.doubt):
+		case refused:
 			for _, claim := range rest {
 				l.outcomes.put(claim, out)
 			}
@@ -180,20 +187,26 @@ func (l *launcher) incomplete(ctx context.Context, f *fleet, planned *v1alpha1.F
 // writeDown writes on the claims how their launch ended, or what it waits for. What cannot be
 // written is known, and is written when the claim is reconciled.
 func (l *launcher) writeDown(ctx context.Context, claims []*v1alpha1.NodeClaim, err error) error {
+	return eachOf(ctx, claims, func(ctx context.Context, claim *v1alpha1.NodeClaim) error {
+		known, ended := l.outcomes.get(claim)
+		switch {
+		case !ended && err != nil:
+			return l.notLaunched(ctx, claim, passing(err), err.Error())
+		case !ended:
+			return nil // it is launched alone
+		default:
+			return l.conclude(ctx, claim, known)
+		}
+	})
+}
+
+// eachOf does something to claims, several at a time.
+func eachOf(ctx context.Context, claims []*v1alpha1.NodeClaim, do func(context.Context, *v1alpha1.NodeClaim) error) error {
 	var writes errgroup.Group
 	writes.SetLimit(fleetWrites)
 	for _, claim := range claims {
 		writes.Go(func() error {
-			ctx := log.IntoContext(ctx, log.FromContext(ctx).WithValues("nodeclaim", claim.Name))
-			known, ended := l.outcomes.get(claim)
-			switch {
-			case !ended && err != nil:
-				return l.notLaunched(ctx, claim, passing(err), err.Error())
-			case !ended:
-				return nil // it is launched alone
-			default:
-				return l.conclude(ctx, claim, known)
-			}
+			return do(log.IntoContext(ctx, log.FromContext(ctx).WithValues("nodeclaim", claim.Name)), claim)
 		})
 	}
 	return writes.Wait()

@@ -38,7 +38,9 @@ type launcher struct {
 	outcomes outcomes
 	doubts   doubts
 	fleets   fleets
-	backoff  workqueue.TypedRateLimiter[string] // by the name of a claim
+	// allowance is taken before each call that may buy.
+	allowance *allowance
+	backoff   workqueue.TypedRateLimiter[string] // by the name of a claim
 }
 
 // A launch that failed is repeated after retryFirst, then twice as long each time.
@@ -49,14 +51,15 @@ const (
 
 func newLauncher(s store, cfg Config, m *metrics) *launcher {
 	return &launcher{
-		store:    s,
-		provider: cfg.Provider,
-		catalog:  cfg.Catalog,
-		recorder: cfg.Recorder,
-		metrics:  m,
-		timeout:  cfg.LaunchTimeout,
-		settle:   cfg.SettleTime,
-		backoff:  workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost),
+		store:     s,
+		provider:  cfg.Provider,
+		catalog:   cfg.Catalog,
+		recorder:  cfg.Recorder,
+		metrics:   m,
+		timeout:   cfg.LaunchTimeout,
+		settle:    cfg.SettleTime,
+		allowance: newAllowance(cfg.MaxLaunchesPerMinute, cfg.Clock),
+		backoff:   workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost),
 	}
 }
 
@@ -86,7 +89,8 @@ func (l *launcher) Reconcile(ctx context.Context, req reconcile.Request) (reconc
 	}
 	// However old the claim looks, it is tried once: the API server's clock may not be ours.
 	left := claim.CreationTimestamp.Add(l.timeout).Sub(l.clock.Now())
-	if left <= 0 && hasCondition(claim, v1alpha1.ConditionLaunched) {
+	// Nor is one given up for the wait for its turn.
+	if left <= 0 && hasCondition(claim, v1alpha1.ConditionLaunched) && !hasReason(claim, v1alpha1.ConditionLaunched, reasonCapped) {
 		return reconcile.Result{}, l.giveUp(ctx, claim)
 	}
 	return l.launch(ctx, claim, max(left, time.Second))
@@ -116,6 +120,9 @@ func (l *launcher) launch(ctx context.Context, claim *v1alpha1.NodeClaim, left t
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	if err := l.allowance.recall(ctx, l.client); err != nil {
+		return reconcile.Result{}, err
+	}
 	if missing != nil { // its watch wakes us
 		return reconcile.Result{RequeueAfter: left}, l.notLaunched(ctx, claim, missing.reason, missing.message)
 	}
@@ -128,10 +135,14 @@ func (l *launcher) launch(ctx context.Context, claim *v1alpha1.NodeClaim, left t
 			return reconcile.Result{}, l.conclude(ctx, claim, known)
 		}
 	}
+	if n, wait := l.allowance.take(false, claim); n == 0 {
+		return l.capped(ctx, claim, wait)
+	}
 	instance, err := l.provider.Launch(ctx, claim, class)
 	if err != nil {
 		return l.failed(ctx, claim, left, err)
 	}
+	l.allowance.answered(false, claim)
 	bought := outcome{instance: instance, class: class}
 	l.outcomes.put(claim, bought)
 	l.catalog.MarkUnavailable(instance.Unavailable...)
@@ -166,7 +177,9 @@ func (l *launcher) class(ctx context.Context, claim *v1alpha1.NodeClaim) (*v1alp
 func (l *launcher) failed(ctx context.Context, claim *v1alpha1.NodeClaim, left time.Duration, err error) (reconcile.Result, error) {
 	out, final := l.verdict(claim, err)
 	since := l.since(l.doubts.of(claim.Name), err, final, claim)
-	if final && !l.doubtful(since) {
+	nothingBought := final && !l.doubtful(since)
+	l.allowance.answered(nothingBought, claim)
+	if nothingBought {
 		return reconcile.Result{}, l.reject(ctx, claim, out.reason, out.message)
 	}
 	l.doubts.note(claim.Name, since)

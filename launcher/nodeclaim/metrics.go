@@ -84,11 +84,17 @@ var phaseDesc = prometheus.NewDesc("slipway_nodeclaims",
 	"NodeClaims by phase: pending (not bought yet), launched, registered, initialized, terminating.",
 	[]string{"phase"}, nil)
 
+var cappedDesc = prometheus.NewDesc("slipway_nodeclaims_capped",
+	"NodeClaims that are not bought yet because as many nodes were launched within a minute as may be.", nil, nil)
+
 // phaseCollector counts NodeClaims by phase.
 type phaseCollector struct{ claims client.Reader }
 
 // Describe implements prometheus.Collector.
-func (phaseCollector) Describe(ch chan<- *prometheus.Desc) { ch <- phaseDesc }
+func (phaseCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- phaseDesc
+	ch <- cappedDesc
+}
 
 // Collect implements prometheus.Collector. It reports nothing until the cache runs.
 func (p phaseCollector) Collect(ch chan<- prometheus.Metric) {
@@ -99,9 +105,15 @@ func (p phaseCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	counts := map[string]float64{"pending": 0, "launched": 0, "registered": 0, "initialized": 0, "terminating": 0}
+	capped := 0
 	for i := range claims.Items {
-		counts[phase(&claims.Items[i])]++
+		c := &claims.Items[i]
+		counts[phase(c)]++
+		if c.DeletionTimestamp == nil && hasReason(c, v1alpha1.ConditionLaunched, reasonCapped) {
+			capped++
+		}
 	}
+	ch <- prometheus.MustNewConstMetric(cappedDesc, prometheus.GaugeValue, float64(capped))
 	for phase, n := range counts {
 		ch <- prometheus.MustNewConstMetric(phaseDesc, prometheus.GaugeValue, n, phase)
 	}

@@ -22,6 +22,7 @@ const (
 	reasonLaunched      = "Launched"
 	reasonThrottled     = v1alpha1.ReasonThrottled
 	reasonLaunchFailing = v1alpha1.ReasonLaunchFailing
+	reasonCapped        = v1alpha1.ReasonLaunchesCapped
 	reasonClassNotFound = "NodeClassNotFound"
 	reasonClassNotReady = "NodeClassNotReady"
 

@@ -16,10 +16,12 @@ const (
 // removed for it.
 const ReasonDisrupting = "Disrupting"
 
-// Reasons with which Launched is False for the moment: the launch is tried again.
+// Reasons with which Launched is Unknown for the moment: the launch is tried again.
 const (
 	// ReasonThrottled: the cloud was asked too often.
 	ReasonThrottled = "Throttled"
 	// ReasonLaunchFailing: anything else that may pass.
 	ReasonLaunchFailing = "LaunchFailing"
+	// ReasonLaunchesCapped: as many nodes were launched within a minute as may be.
+	ReasonLaunchesCapped = "LaunchesCapped"
 )

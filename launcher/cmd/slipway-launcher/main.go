@@ -148,6 +148,7 @@ func setUp(mgr ctrl.Manager, cfg *config.Config, provider *ec2.Provider, catalog
 			return nodeclaim.SetupWithManager(mgr, nodeclaim.Config{
 				Provider: provider, Catalog: catalog, Recorder: mgr.GetEventRecorder("slipway-launcher"),
 				Clock: clock.RealClock{}, Metrics: metrics.Registry, Notices: notices(provider, cfg),
+				MaxLaunchesPerMinute:  *cfg.NodeClaims.MaxLaunchesPerMinute,
 				LaunchTimeout:         cfg.NodeClaims.LaunchTimeout.Duration,
 				RegistrationTimeout:   cfg.NodeClaims.RegistrationTimeout.Duration,
 				InitializationTimeout: cfg.NodeClaims.InitializationTimeout.Duration,
