@@ -113,8 +113,9 @@ soak: build ## do random things for a while and check what is left (SOAKTIME=10m
 FUZZTIME ?= 60s
 
 .PHONY: fuzz
-fuzz: ## hold plans for random clusters against the real scheduler (FUZZTIME=60s)
+fuzz: ## hold plans for random clusters against the real scheduler, and hand over hostile pods (FUZZTIME=60s)
 	go test ./launcher/fit -run '^$$' -fuzz '^FuzzPlan$$' -fuzztime $(FUZZTIME)
+	go test ./launcher -run '^$$' -fuzz '^FuzzReservePods$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 .PHONY: lint
 lint: $(TOOLS)/.lint $(TOOLS)/.buf ## run the linters

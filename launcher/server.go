@@ -17,7 +17,7 @@ import (
 	slipwayv1 "github.com/slipway-dev/slipway/proto/slipway/v1"
 )
 
-// Bounds on one call. A pod of the largest size the API server takes is 1.5 MiB.
+// Bounds on one call; see decode.go for those on a pod.
 const (
 	MaxPodsPerCall     = 1000
 	MaxMessageBytes    = 16 << 20
@@ -56,19 +56,9 @@ func (s *Service) ReservePods(ctx context.Context, req *slipwayv1.ReservePodsReq
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
-	if n := len(req.GetPods()); n > MaxPodsPerCall {
-		return nil, status.Errorf(codes.InvalidArgument, "pods: %d in one call, at most %d are allowed", n, MaxPodsPerCall)
-	}
-	pods := make([]*corev1.Pod, 0, len(req.GetPods()))
-	for i, p := range req.GetPods() {
-		pod := &corev1.Pod{}
-		if err := pod.Unmarshal(p.GetPod()); err != nil {
-			return nil, status.Errorf(codes.InvalidArgument, "pods[%d].pod: not a v1.Pod in protobuf encoding: %v", i, err)
-		}
-		if pod.UID == "" || pod.Name == "" || pod.Namespace == "" {
-			return nil, status.Errorf(codes.InvalidArgument, "pods[%d].pod: uid, name and namespace are required", i)
-		}
-		pods = append(pods, pod)
+	pods, err := decode(req.GetPods())
+	if err != nil {
+		return nil, err
 	}
 	verdicts, err := s.reserver.Reserve(ctx, pods)
 	if err != nil {
