@@ -1,18 +1,12 @@
 package stack
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	launcherconfig "github.com/slipway-dev/slipway/launcher/config"
@@ -26,59 +20,32 @@ const (
 	retryPeriod   = 500 * time.Millisecond
 )
 
-// rendered is a file of what the chart installs by default.
-func (s *Stack) rendered(name string) string { return s.manifest("rendered", "default", name) }
+// configFile is the key of a ConfigMap that holds a daemon's configuration.
+const configFile = "config.yaml"
 
-// grant gives the daemons the rights that the chart gives them.
-func (s *Stack) grant(ctx context.Context) error {
-	objects, err := Read(s.rendered("slipway.yaml"))
-	if err != nil {
-		return err
+// shippedConfig is the configuration of a daemon as the chart makes it.
+func (s *Stack) shippedConfig(daemon string) (string, error) {
+	var m corev1.ConfigMap
+	if err := s.find("ConfigMap", daemon, &m); err != nil {
+		return "", err
 	}
-	return Apply(ctx, s.Client, slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
-		return o.GetKind() != "ServiceAccount" && o.GroupVersionKind().Group != "rbac.authorization.k8s.io"
-	})...)
+	return m.Data[configFile], nil
 }
 
-// shippedGates returns the feature gates, such as A=true, that the chart starts the scheduler with.
-func (s *Stack) shippedGates() ([]string, error) {
-	objects, err := Read(s.rendered("slipway.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range objects {
-		if o.GetKind() != "Deployment" || o.GetName() != "slipway-scheduler" {
-			continue
-		}
-		var d appsv1.Deployment
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
-			return nil, err
-		}
-		for _, arg := range d.Spec.Template.Spec.Containers[0].Args {
-			if gates, ok := strings.CutPrefix(arg, "--feature-gates="); ok {
-				return strings.Split(gates, ","), nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("%s: the scheduler is started without feature gates", s.rendered("slipway.yaml"))
-}
-
-// writeLauncherConfig adapts the shipped configuration to this machine and to short tests.
+// launcherConfig adapts the shipped configuration to this machine and to short tests.
 // ports are the addresses of gRPC, metrics and health.
-func (s *Stack) writeLauncherConfig(file string, ports []string) error {
-	raw, err := os.ReadFile(s.rendered("launcher.yaml"))
+func (s *Stack) launcherConfig(ports []string) (string, error) {
+	shipped, err := s.shippedConfig(launcherDaemon)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var cfg launcherconfig.Config
-	if err := yaml.UnmarshalStrict(raw, &cfg); err != nil {
-		return fmt.Errorf("shipped launcher configuration: %w", err)
+	if err := yaml.UnmarshalStrict([]byte(shipped), &cfg); err != nil {
+		return "", fmt.Errorf("shipped launcher configuration: %w", err)
 	}
 	cfg.Cluster.Name, cfg.Cluster.Endpoint = s.clusterName(), ""
 	cfg.AWS.InterruptionQueue = s.clusterName() // as the simulated EC2 names it
-	cfg.GRPC = launcherconfig.GRPC{Address: ports[0], CertFile: s.Certs.Server.Cert, KeyFile: s.Certs.Server.Key, ClientCAFile: s.Certs.CAFile}
-	cfg.SchedulerConfigFile = s.schedulerConfig()
-	cfg.MetricsAddress, cfg.HealthAddress = ports[1], ports[2]
+	cfg.GRPC.Address, cfg.MetricsAddress, cfg.HealthAddress = ports[0], ports[1], ports[2]
 	cfg.LeaderElection.LeaseDuration = metav1.Duration{Duration: leaseDuration}
 	cfg.LeaderElection.RenewDeadline = metav1.Duration{Duration: renewDeadline}
 	cfg.LeaderElection.RetryPeriod = metav1.Duration{Duration: retryPeriod}
@@ -86,10 +53,8 @@ func (s *Stack) writeLauncherConfig(file string, ports []string) error {
 	if s.cfg.Launcher != nil {
 		s.cfg.Launcher(&cfg)
 	}
-	if raw, err = yaml.Marshal(cfg); err != nil {
-		return err
-	}
-	return os.WriteFile(file, raw, 0o600)
+	raw, err := yaml.Marshal(cfg)
+	return string(raw), err
 }
 
 func (s *Stack) clusterName() string {
@@ -99,25 +64,19 @@ func (s *Stack) clusterName() string {
 	return s.cfg.Sim.ClusterName
 }
 
-func (s *Stack) schedulerConfig() string { return filepath.Join(s.cfg.Dir, "scheduler.yaml") }
-
-func (s *Stack) schedulerKubeconfig() string {
-	return filepath.Join(s.cfg.Dir, "kubeconfig", devcluster.Scheduler().File+".yaml")
-}
-
-// writeSchedulerConfig adapts the shipped configuration to this machine: addresses,
-// certificates and lease times, nothing else.
-func (s *Stack) writeSchedulerConfig() error {
+// adaptSchedulerConfig adapts the shipped configuration to this machine: addresses and lease
+// times, nothing else.
+func (s *Stack) adaptSchedulerConfig() error {
 	kubeconfig, err := s.Cluster.Kubeconfig(devcluster.Scheduler())
 	if err != nil {
 		return err
 	}
-	raw, err := os.ReadFile(s.rendered("scheduler.yaml"))
+	shipped, err := s.shippedConfig(schedulerDaemon)
 	if err != nil {
 		return err
 	}
 	var object map[string]any
-	if err := yaml.Unmarshal(raw, &object); err != nil {
+	if err := yaml.Unmarshal([]byte(shipped), &object); err != nil {
 		return fmt.Errorf("shipped scheduler configuration: %w", err)
 	}
 	for _, set := range []struct {
@@ -144,17 +103,13 @@ func (s *Stack) writeSchedulerConfig() error {
 	for _, p := range profiles[0].(map[string]any)["pluginConfig"].([]any) {
 		plugin := p.(map[string]any)
 		if plugin["name"] == "Slipway" {
-			plugin["args"] = map[string]any{
-				"launcherAddress": address,
-				"tls":             map[string]any{"certFile": s.Certs.Client.Cert, "keyFile": s.Certs.Client.Key, "caFile": s.Certs.CAFile},
-			}
+			plugin["args"].(map[string]any)["launcherAddress"] = address
 		}
 	}
 	if err := unstructured.SetNestedSlice(object, profiles, "profiles"); err != nil {
 		return err
 	}
-	if raw, err = yaml.Marshal(object); err != nil {
-		return err
-	}
-	return os.WriteFile(s.schedulerConfig(), raw, 0o600)
+	raw, err := yaml.Marshal(object)
+	s.schedulerConfig = string(raw)
+	return err
 }

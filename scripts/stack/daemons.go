@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"path/filepath"
-	"strings"
 
 	"github.com/slipway-dev/slipway/scripts/devcluster"
 )
@@ -14,7 +13,7 @@ func (s *Stack) startLauncher(ctx context.Context) error {
 		s.GRPCAddress = at[0]
 		s.LauncherMetrics = "http://" + at[1] + "/metrics"
 		// The launcher's fit needs the scheduler's configuration, the scheduler the launcher's address.
-		if err := s.writeSchedulerConfig(); err != nil {
+		if err := s.adaptSchedulerConfig(); err != nil {
 			return err
 		}
 		s.Launcher, err = s.startLauncherAt(ctx, "slipway-launcher", at)
@@ -40,20 +39,27 @@ func (s *Stack) startLauncherAt(ctx context.Context, name string, ports []string
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(s.cfg.Dir, name+".yaml")
-	if err := s.writeLauncherConfig(file, ports); err != nil {
+	config, err := s.launcherConfig(ports)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.container(launcherDaemon, s.root(name), map[string]string{launcherDaemon: config, schedulerDaemon: s.schedulerConfig})
+	if err != nil {
 		return nil, err
 	}
 	return devcluster.StartProcess(ctx, devcluster.ProcessConfig{
-		Name: name, Path: filepath.Join(s.cfg.Bin, "slipway-launcher"),
-		Args: []string{"--config", file, "--kubeconfig", kubeconfig},
-		Env: []string{
-			"AWS_ENDPOINT_URL=" + s.Sim.URL(), "AWS_REGION=us-east-1",
+		Name: name, Path: filepath.Join(s.cfg.Bin, launcherDaemon),
+		Args: append(c.args, "--kubeconfig="+kubeconfig),
+		Env: append(c.env,
+			"AWS_ENDPOINT_URL="+s.Sim.URL(), "AWS_REGION=us-east-1",
 			"AWS_ACCESS_KEY_ID=AKIASIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true",
-		},
-		LogDir: s.Logs(), Ready: devcluster.HTTPReady("http://"+ports[2]+"/healthz", nil), StartTimeout: startTimeout,
+		),
+		LogDir: s.Logs(), Ready: devcluster.HTTPReady("http://"+ports[2]+c.ready, nil), StartTimeout: startTimeout,
 	})
 }
+
+// root is what stands for / in the mounts of a daemon's container.
+func (s *Stack) root(name string) string { return filepath.Join(s.cfg.Dir, "root", name) }
 
 func (s *Stack) startScheduler(ctx context.Context) error {
 	return devcluster.OnFreePorts(1, func(at []string) (err error) {
@@ -80,21 +86,21 @@ func (s *Stack) startSchedulerAt(ctx context.Context, name, address string) (*de
 	if err != nil {
 		return nil, err
 	}
-	kubeconfig := s.schedulerKubeconfig()
-	gates, err := s.shippedGates()
+	kubeconfig, err := s.Cluster.Kubeconfig(devcluster.Scheduler())
 	if err != nil {
 		return nil, err
 	}
+	c, err := s.container(schedulerDaemon, s.root(name), map[string]string{schedulerDaemon: s.schedulerConfig})
+	if err != nil {
+		return nil, err
+	}
+	args := append(c.args, "--bind-address=127.0.0.1", "--secure-port="+port,
+		"--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig)
 	for _, gate := range s.cfg.FeatureGates {
-		gates = append(gates, gate+"=true")
+		args = append(args, "--feature-gates="+gate+"=true")
 	}
 	return devcluster.StartProcess(ctx, devcluster.ProcessConfig{
-		Name: name, Path: filepath.Join(s.cfg.Bin, "slipway-scheduler"),
-		Args: []string{
-			"--config", s.schedulerConfig(), "--bind-address", "127.0.0.1", "--secure-port", port,
-			"--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
-			"--feature-gates", strings.Join(gates, ","),
-		},
-		LogDir: s.Logs(), Ready: devcluster.HTTPReady("https://"+address+"/healthz", nil), StartTimeout: startTimeout,
+		Name: name, Path: filepath.Join(s.cfg.Bin, schedulerDaemon), Args: args, Env: c.env,
+		LogDir: s.Logs(), Ready: devcluster.HTTPReady("https://"+address+c.ready, nil), StartTimeout: startTimeout,
 	})
 }

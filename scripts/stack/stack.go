@@ -1,7 +1,8 @@
 // Package stack owns a whole Slipway on this machine: a control plane (devcluster), the
 // simulated EC2 with its kubelets (simec2, simkubelet), and the two daemons as the
-// processes an operator would run, with the RBAC, configuration and feature gates that the
-// Helm chart installs by default.
+// processes an operator would run, with the RBAC that the Helm chart installs by default and,
+// read from its Deployments, their arguments, environment, configuration and certificates' places.
+// Only addresses, lease times and credentials are this machine's.
 package stack
 
 import (
@@ -68,10 +69,11 @@ type Stack struct {
 	GRPCAddress string
 	Certs       *devcluster.Certs
 
-	cfg         Config
-	stopKubelet context.CancelFunc
-	kubelets    sync.WaitGroup
-	stop        sync.Once
+	cfg             Config
+	schedulerConfig string // as the ConfigMap holds it
+	stopKubelet     context.CancelFunc
+	kubelets        sync.WaitGroup
+	stop            sync.Once
 }
 
 // Start starts everything and waits until it is ready. On an error nothing is left running.
@@ -152,7 +154,7 @@ func (s *Stack) startCluster(ctx context.Context) (err error) {
 	if err := s.grant(ctx); err != nil {
 		return err
 	}
-	s.Certs, err = devcluster.WriteCerts(filepath.Join(s.cfg.Dir, "tls"), "slipway-scheduler", "127.0.0.1")
+	s.Certs, err = devcluster.WriteCerts(filepath.Join(s.cfg.Dir, "tls"), schedulerDaemon, "127.0.0.1", launcherDaemon+"."+devcluster.Namespace+".svc")
 	return err
 }
 
