@@ -75,7 +75,7 @@ func providerConfig(url string) ec2.Config {
 		},
 		Cluster: ec2.Cluster{
 			Name: clusterName, Endpoint: "https://127.0.0.1:6443", CABundle: []byte("test CA\n"),
-			ServiceCIDR: "10.96.0.0/16", KubeVersion: "1.36",
+			ServiceCIDR: "10.96.0.0/16", KubeVersion: ec2.FixedVersion("1.36"),
 		},
 		Clock:      clock.RealClock{},
 		Registerer: prometheus.NewRegistry(),

@@ -142,7 +142,11 @@ func (p *Provider) parameter(ctx context.Context, name string) (string, error) {
 
 // findAlias adds the images of an alias for the cluster's version.
 func (p *Provider) findAlias(ctx context.Context, alias string, variantOf map[string]string) error {
-	list, err := aliasImages(alias, p.cfg.Cluster.KubeVersion)
+	version, err := p.cfg.Cluster.KubeVersion(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := aliasImages(alias, version)
 	if err != nil {
 		return err
 	}

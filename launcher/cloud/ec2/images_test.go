@@ -1,6 +1,7 @@
 package ec2_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -9,9 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/resource"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cloud"
+	"github.com/slipway-dev/slipway/launcher/cloud/ec2"
 	"github.com/slipway-dev/slipway/scripts/simec2"
 )
 
@@ -88,6 +91,54 @@ func TestSelectImages(t *testing.T) {
 }
 
 // TestImageByAccelerator: types with GPUs get the variant with drivers, of both families.
+// TestImagesFollowTheCluster: after an upgrade of the control plane an alias stands for images of
+// the new version, at the next look; what is known stays in use while the version is not.
+func TestImagesFollowTheCluster(t *testing.T) {
+	addNew := func(s *simec2.Server, arch string) string {
+		id, err := s.AddImage(simec2.Image{Name: "of-1.37-" + arch, Arch: arch})
+		must(t, err)
+		return id
+	}
+	another, err := simec2.New(simec2.Config{}) // an image has the same id everywhere
+	must(t, err)
+	cfg := simec2.Config{Unthrottled: true, Parameters: map[string]string{}}
+	for _, arch := range []string{"x86_64", "arm64"} {
+		cfg.Parameters["/aws/service/eks/optimized-ami/1.37/amazon-linux-2023/"+arch+"/standard/recommended/image_id"] = addNew(another, arch)
+	}
+	s := startEC2(t, cfg)
+	addNew(s, "x86_64")
+	addNew(s, "arm64")
+
+	clock := clocktesting.NewFakeClock(time.Now())
+	version, unknown := "1.36", error(nil)
+	p := newProvider(t, s, func(c *ec2.Config) {
+		c.Clock = clock
+		c.Cluster.KubeVersion = func(context.Context) (string, error) { return version, unknown }
+	})
+	images := func() (names []string) {
+		clock.Step(time.Minute)
+		status, err := p.Resolve(t.Context(), nil)
+		must(t, err)
+		for _, ami := range status.AMIs {
+			names = append(names, ami.Name)
+		}
+		return names
+	}
+	before := images()
+	if len(before) != 4 || !strings.Contains(before[0], "1.36") {
+		t.Errorf("images %v", before)
+	}
+	version = "1.37"
+	after := []string{"of-1.37-x86_64", "of-1.37-arm64"}
+	if diff := cmp.Diff(after, images()); diff != "" {
+		t.Errorf("after the upgrade (-want +got):\n%s", diff)
+	}
+	unknown = errors.New("no API server")
+	if diff := cmp.Diff(after, images()); diff != "" {
+		t.Errorf("without an API server (-want +got):\n%s", diff)
+	}
+}
+
 func TestImageByAccelerator(t *testing.T) {
 	s := startEC2(t, simec2.Config{Unthrottled: true})
 	p := newProvider(t, s)

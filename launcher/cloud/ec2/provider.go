@@ -7,6 +7,7 @@
 package ec2
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -65,7 +66,14 @@ type Cluster struct {
 	Endpoint    string // URL of the API server
 	CABundle    []byte // PEM
 	ServiceCIDR string
-	KubeVersion string // minor version such as 1.36; chooses the image
+	// KubeVersion tells the minor version, such as 1.36, that aliases of images stand for. It is
+	// asked each time a class is resolved.
+	KubeVersion func(context.Context) (string, error)
+}
+
+// FixedVersion is a version that does not change.
+func FixedVersion(version string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return version, nil }
 }
 
 func (c *Config) validate() error {
@@ -80,7 +88,7 @@ func (c *Config) validate() error {
 		{"Cluster.Endpoint", c.Cluster.Endpoint == "" && !c.ReadOnly},
 		{"Cluster.CABundle", len(c.Cluster.CABundle) == 0 && !c.ReadOnly},
 		{"Cluster.ServiceCIDR", c.Cluster.ServiceCIDR == "" && !c.ReadOnly},
-		{"Cluster.KubeVersion", c.Cluster.KubeVersion == ""},
+		{"Cluster.KubeVersion", c.Cluster.KubeVersion == nil},
 		{"Clock", c.Clock == nil},
 	} {
 		if f.unset {

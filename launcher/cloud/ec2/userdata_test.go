@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var testCluster = Cluster{
 	Name: "prod", Endpoint: "https://example.eks.amazonaws.com", CABundle: []byte("-----BEGIN CERTIFICATE-----\n"),
-	ServiceCIDR: "10.100.0.0/16", KubeVersion: "1.36",
+	ServiceCIDR: "10.100.0.0/16", KubeVersion: FixedVersion("1.36"),
 }
 
 func TestUserDataGolden(t *testing.T) {

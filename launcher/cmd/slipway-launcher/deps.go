@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"k8s.io/client-go/informers"
@@ -35,7 +34,8 @@ func newProvider(ctx context.Context, cfg *config.Config, restConfig *rest.Confi
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
 	join := ec2.Cluster{
-		Name: cfg.Cluster.Name, Endpoint: cfg.Cluster.Endpoint, ServiceCIDR: cfg.Cluster.ServiceCIDR, KubeVersion: cfg.Cluster.KubeVersion,
+		Name: cfg.Cluster.Name, Endpoint: cfg.Cluster.Endpoint, ServiceCIDR: cfg.Cluster.ServiceCIDR,
+		KubeVersion: ec2.FixedVersion(cfg.Cluster.KubeVersion),
 	}
 	if join.Endpoint == "" {
 		join.Endpoint = restConfig.Host
@@ -43,12 +43,8 @@ func newProvider(ctx context.Context, cfg *config.Config, restConfig *rest.Confi
 	if join.CABundle, err = caBundle(cfg, restConfig); err != nil {
 		return nil, err
 	}
-	if join.KubeVersion == "" {
-		version, err := kube.Discovery().ServerVersion()
-		if err != nil {
-			return nil, fmt.Errorf("API server's version: %w", err)
-		}
-		join.KubeVersion = version.Major + "." + strings.TrimRight(version.Minor, "+")
+	if cfg.Cluster.KubeVersion == "" {
+		join.KubeVersion = (&serverVersion{read: readVersion(kube.Discovery().RESTClient()), clock: clock.RealClock{}}).get
 	}
 	var aliases map[string]string
 	if cfg.KarpenterLabels {

@@ -19,6 +19,6 @@ func EC2(ctx context.Context, clusterName, kubeVersion string) (offering.Source,
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
 	return ec2.New(ec2.Config{
-		AWS: aws, Cluster: ec2.Cluster{Name: clusterName, KubeVersion: kubeVersion}, ReadOnly: true, Clock: clock.RealClock{},
+		AWS: aws, Cluster: ec2.Cluster{Name: clusterName, KubeVersion: ec2.FixedVersion(kubeVersion)}, ReadOnly: true, Clock: clock.RealClock{},
 	})
 }
