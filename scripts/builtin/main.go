@@ -66,7 +66,7 @@ func fromAWS(ctx context.Context, region string) (ec2.Table, error) {
 	}
 	p, err := ec2.New(ec2.Config{
 		AWS: aws, Clock: clock.RealClock{}, ReadOnly: true,
-		Cluster: ec2.Cluster{Name: "none", KubeVersion: componentversion.DefaultKubeBinaryVersion},
+		Cluster: ec2.Cluster{Name: "none", KubeVersion: ec2.FixedVersion(componentversion.DefaultKubeBinaryVersion)},
 	})
 	if err != nil {
 		return ec2.Table{}, err
