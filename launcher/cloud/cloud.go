@@ -81,8 +81,18 @@ type Provider interface {
 	// List reads all instances of this cluster that are not terminated.
 	List(ctx context.Context) ([]Instance, error)
 
+	// Impaired finds the instances that fail a check of the cloud, by id. It may name
+	// instances of others.
+	Impaired(ctx context.Context) (map[string]Impairment, error)
+
 	// Terminate asks for an instance's end; ErrNotFound when it is gone already.
 	Terminate(ctx context.Context, id string) error
+}
+
+// Impairment is a check of the cloud that an instance fails.
+type Impairment struct {
+	Check string    // for people, such as "system status check"
+	Since time.Time // zero where the cloud does not say
 }
 
 // Instance is one machine.

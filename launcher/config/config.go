@@ -30,7 +30,8 @@ type Config struct {
 	NodeClaims     NodeClaims     `json:"nodeClaims,omitzero"`
 	// KarpenterLabels gives nodes their labels under Karpenter's keys as well (karpenter.sh/nodepool,
 	// karpenter.sh/capacity-type, karpenter.k8s.aws/instance-family and so on), for pods that select by them.
-	KarpenterLabels bool `json:"karpenterLabels,omitempty"`
+	KarpenterLabels bool   `json:"karpenterLabels,omitempty"`
+	Repair          Repair `json:"repair,omitzero"`
 	// UnavailableFor is how long an offering that had no capacity is left alone; default 3m.
 	UnavailableFor metav1.Duration `json:"unavailableFor,omitzero"`
 	// Client bounds the launcher's requests to the API server.
@@ -94,6 +95,13 @@ type NodeClaims struct {
 	MaxLaunchesPerMinute *int `json:"maxLaunchesPerMinute,omitempty"`
 	// CollectEvery is the garbage collector's period; default 2m.
 	CollectEvery metav1.Duration `json:"collectEvery,omitzero"`
+}
+
+// Repair is about nodes that were ready once and are broken.
+type Repair struct {
+	// Toleration is how long a node may be not ready, or fail a check of EC2, until it is
+	// replaced; default 30m. Budgets for the reason Unhealthy bound, or forbid, it by pool.
+	Toleration metav1.Duration `json:"toleration,omitzero"`
 }
 
 // Client bounds requests a second to the API server.
@@ -165,6 +173,7 @@ func (c *Config) durations() []duration {
 		{claims.Child("registrationTimeout"), &c.NodeClaims.RegistrationTimeout, 15 * time.Minute},
 		{claims.Child("initializationTimeout"), &c.NodeClaims.InitializationTimeout, 15 * time.Minute},
 		{claims.Child("collectEvery"), &c.NodeClaims.CollectEvery, 2 * time.Minute},
+		{field.NewPath("repair", "toleration"), &c.Repair.Toleration, 30 * time.Minute},
 		{field.NewPath("unavailableFor"), &c.UnavailableFor, 3 * time.Minute},
 	}
 }

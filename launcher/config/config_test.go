@@ -31,7 +31,7 @@ func TestLoadDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Batch.Idle.Duration != 100*time.Millisecond || c.Batch.Longest.Duration != time.Second || c.GRPC.Address != ":9443" ||
-		c.NodeClaims.LaunchTimeout.Duration != 5*time.Minute || c.LeaderElection.Name != "slipway-launcher" {
+		c.NodeClaims.LaunchTimeout.Duration != 5*time.Minute || c.Repair.Toleration.Duration != 30*time.Minute || c.LeaderElection.Name != "slipway-launcher" {
 		t.Errorf("defaults: %+v", c)
 	}
 }
@@ -52,6 +52,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"a network that is none", strings.Replace(valid, "10.100.0.0/16", "10.100", 1), "cluster.serviceCIDR: Invalid value"},
 		{"idle longer than longest", valid + "batch: {idle: 2s}", "batch.idle: Invalid value"},
 		{"a negative duration", valid + "unavailableFor: -1s", "unavailableFor: Invalid value"},
+		{"a negative toleration", valid + "repair: {toleration: -1s}", "repair.toleration: Invalid value"},
 		{"not a duration", valid + "unavailableFor: soon", "soon"},
 		{"an address without a port", valid + "metricsAddress: localhost", "metricsAddress: Invalid value"},
 		{"a lease shorter than its renewal", valid + "leaderElection: {leaseDuration: 1s}", "leaderElection: Invalid value"},

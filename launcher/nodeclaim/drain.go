@@ -19,6 +19,9 @@ import (
 const (
 	// drainCheck is how long a drain waits at most for the event of a pod that left.
 	drainCheck = 10 * time.Second
+	// unhealthyGrace is how long the drain of an unhealthy node may take: what protects its
+	// pods would keep them where they do not work.
+	unhealthyGrace = 5 * time.Minute
 	// stuckAfter is how long past its grace period a pod may still be there before the
 	// drain no longer waits for it: its kubelet will not come back to confirm.
 	stuckAfter = time.Minute
@@ -170,11 +173,20 @@ func (t *terminator) instanceLost(ctx context.Context, claim *v1alpha1.NodeClaim
 }
 
 // deadline is when the drain ends whatever is left, by the pool's
-// terminationGracePeriod, or because the cloud ends the instance; zero when there is none.
+// terminationGracePeriod, because the node is unhealthy, or because the cloud ends the
+// instance; zero when there is none.
 func (t *terminator) deadline(ctx context.Context, claim *v1alpha1.NodeClaim) (time.Time, error) {
 	var end time.Time
+	atMost := func(t time.Time) {
+		if end.IsZero() || t.Before(end) {
+			end = t
+		}
+	}
 	if claim.Status.EndsAt != nil {
-		end = claim.Status.EndsAt.Time
+		atMost(claim.Status.EndsAt.Time)
+	}
+	if isTrue(claim, v1alpha1.ConditionUnhealthy) {
+		atMost(claim.DeletionTimestamp.Add(unhealthyGrace))
 	}
 	var pool v1alpha1.NodePool
 	err := t.client.Get(ctx, client.ObjectKey{Name: claim.Spec.NodePool}, &pool)
@@ -182,9 +194,7 @@ func (t *terminator) deadline(ctx context.Context, claim *v1alpha1.NodeClaim) (t
 		return time.Time{}, fmt.Errorf("nodeclaim %s: get pool %s: %w", claim.Name, claim.Spec.NodePool, err)
 	}
 	if grace := pool.Spec.Template.Spec.TerminationGracePeriod; grace != nil {
-		if by := claim.DeletionTimestamp.Add(grace.Duration); end.IsZero() || by.Before(end) {
-			end = by
-		}
+		atMost(claim.DeletionTimestamp.Add(grace.Duration))
 	}
 	return end, nil
 }

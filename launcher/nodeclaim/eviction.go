@@ -73,7 +73,7 @@ func (t *terminator) evictAll(ctx context.Context, claim *v1alpha1.NodeClaim, le
 			if len(left.volumes) == 0 { // they are detached with the help of such pods
 				t.deletePod(ctx, pod, podGrace(pod))
 			}
-		case protection.By != "":
+		case protection.By != "" && !isTrue(claim, v1alpha1.ConditionUnhealthy):
 			blocked[podName(pod)] = "it is annotated " + protection.Annotation
 		case !drain.due(pod.UID, now):
 			blocked[podName(pod)] = drain.why(pod.UID)

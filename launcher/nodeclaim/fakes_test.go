@@ -36,6 +36,7 @@ type fakeCloud struct {
 	lingers     bool           // instances that end keep shutting down
 	room        *int           // how many instances a fleet gets, if not all
 	fleets      sets.Set[string]
+	impaired    map[string]cloud.Impairment
 }
 
 func (f *fakeCloud) add(in cloud.Instance) {
@@ -184,6 +185,13 @@ func (f *fakeCloud) List(context.Context) ([]cloud.Instance, error) {
 		}
 	}
 	return all, nil
+}
+
+func (f *fakeCloud) Impaired(context.Context) (map[string]cloud.Impairment, error) {
+	f.called("Impaired")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.impaired), nil
 }
 
 func (f *fakeCloud) Terminate(_ context.Context, id string) error {

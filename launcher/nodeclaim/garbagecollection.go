@@ -101,6 +101,7 @@ func (g *collector) collect(ctx context.Context) error {
 		g.collectReservations(ctx, instances, claims.Items),
 		g.collectNodes(ctx, instances, claims.Items),
 		g.noteNetworks(ctx, instances, claims.Items),
+		g.noteImpaired(ctx, claims.Items),
 	)
 }
 

@@ -50,13 +50,16 @@ const (
 	reasonTerminating  = "Terminating"
 	reasonTerminated   = "Terminated"
 
+	reasonCheckFailed  = "StatusCheckFailed"
+	reasonChecksPassed = "StatusChecksPassed"
+
 	reasonInstanceGone     = "InstanceGone"
 	reasonReservationEnded = "ReservationEnded"
 	reasonNodeDeleted      = "NodeDeleted"
 	reasonDeleted          = "Deleted"
 
-	// reasonDisrupting on Empty, Drifted, Expired or Consolidatable says that the
-	// slow loop deleted the claim for it.
+	// reasonDisrupting on Empty, Drifted, Expired, Consolidatable, Unhealthy or Surplus
+	// says that the slow loop deleted the claim for it.
 	reasonDisrupting = v1alpha1.ReasonDisrupting
 )
 
@@ -219,6 +222,8 @@ func endReason(claim *v1alpha1.NodeClaim) string {
 		{v1alpha1.ConditionDrifted, v1alpha1.ReasonDrifted},
 		{v1alpha1.ConditionExpired, v1alpha1.ReasonExpired},
 		{v1alpha1.ConditionConsolidatable, v1alpha1.ReasonUnderutilized},
+		{v1alpha1.ConditionUnhealthy, v1alpha1.ReasonUnhealthy},
+		{v1alpha1.ConditionSurplus, v1alpha1.ReasonSurplus},
 	} {
 		if hasReason(claim, method.condition, reasonDisrupting) {
 			return string(method.reason)

@@ -45,7 +45,13 @@ func (r *poolReconciler) Reconcile(ctx context.Context, req reconcile.Request) (
 	}
 
 	if !equality.Semantic.DeepEqual(before.Status, pool.Status) {
-		if err := r.client.Status().Patch(ctx, pool, client.MergeFrom(before)); err != nil {
+		// Conditions are a list, which a merge patch replaces as a whole while others have
+		// conditions of their own in it: hence the lock.
+		err := r.client.Status().Patch(ctx, pool, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		if apierrors.IsConflict(err) { // another wrote, which the cache is about to show
+			return reconcile.Result{RequeueAfter: r.CountEvery}, nil
+		}
+		if err != nil {
 			return reconcile.Result{}, client.IgnoreNotFound(fmt.Errorf("nodepool %s: write status: %w", pool.Name, err))
 		}
 	}

@@ -31,7 +31,8 @@ func begunFor(claim *v1alpha1.NodeClaim, condition string) bool {
 
 // isLeaving tells whether the removal of the claim's node has begun, whatever for.
 func isLeaving(claim *v1alpha1.NodeClaim) bool {
-	return isDisrupting(claim) || begunFor(claim, v1alpha1.ConditionExpired) || begunFor(claim, v1alpha1.ConditionDrifted)
+	return isDisrupting(claim) || begunFor(claim, v1alpha1.ConditionExpired) || begunFor(claim, v1alpha1.ConditionDrifted) ||
+		begunFor(claim, v1alpha1.ConditionUnhealthy) || begunFor(claim, v1alpha1.ConditionSurplus)
 }
 
 // setEmpty writes the condition Empty and tells whether that changed it. at is when

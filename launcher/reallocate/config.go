@@ -45,6 +45,8 @@ type Config struct {
 	ReplaceWithin time.Duration
 	// RestAfter is how long a node that was given back is left alone. 30 min.
 	RestAfter time.Duration
+	// Toleration is how long a node may be unhealthy until it is replaced. 30 min.
+	Toleration time.Duration
 	// RetryBlocked is how often a removal that a budget forbids is tried again, besides
 	// whenever a node of the pool is gone. 10 s.
 	RetryBlocked time.Duration
@@ -79,6 +81,7 @@ func (c *Config) setDefaults() error {
 		{"SettleTime", &c.SettleTime, 500 * time.Millisecond},
 		{"ReplaceWithin", &c.ReplaceWithin, 15 * time.Minute},
 		{"RestAfter", &c.RestAfter, 30 * time.Minute},
+		{"Toleration", &c.Toleration, 30 * time.Minute},
 		{"RetryBlocked", &c.RetryBlocked, 10 * time.Second},
 	} {
 		if *d.value < 0 {

@@ -1,7 +1,8 @@
 // Package reallocate owns the slow loop: the removal of nodes that need not be there, or not
-// as they are. Each method is a file of its own (emptiness.go, expiration.go, drift.go).
-// remover.go goes from node to node, removal.go is the way out that all share, and budgets.go
-// bounds how many nodes of a pool may be on it at once, whatever the method.
+// as they are. Each method is a file of its own (emptiness.go, expiration.go, drift.go,
+// repair.go, surplus.go). remover.go goes from node to node, removal.go is the way out that all share, and
+// budgets.go bounds how many nodes of a pool may be on it at once, whatever the method.
+// breaker.go decides when a pool is so unwell that none may, and pausing.go says so on it.
 //
 // Many nodes are looked at at the same time, each by one goroutine: the controller's queue
 // sees to that. What they share are the places in the budgets (places.go), of which the last

@@ -23,6 +23,9 @@ const (
 	reasonPods         = "PodsPresent"
 	reasonDoNotDisrupt = "DoNotDisrupt"
 	reasonBudget       = "BlockedByBudget"
+	reasonPaused       = v1alpha1.ConditionDisruptionPaused
+	reasonLimits       = "BlockedByLimits"
+	reasonPDB          = "BlockedByPodDisruptionBudget"
 	reasonDisrupting   = v1alpha1.ReasonDisrupting
 )
 
@@ -161,6 +164,7 @@ func (r *remover) empty(ctx context.Context, claim *v1alpha1.NodeClaim, node *co
 		if after, never, err = pool.Spec.Disruption.EmptyFor(); err != nil {
 			return 0, fmt.Errorf("pool %s: %w", pool.Name, err)
 		}
+		never = never || pool.Spec.Replicas != nil
 	}
 	since, begins := r.episodes.since(claim, node.Name, r.clock.Now())
 	left := since.Add(after).Sub(r.clock.Now())
@@ -186,7 +190,7 @@ func (r *remover) empty(ctx context.Context, claim *v1alpha1.NodeClaim, node *co
 func (r *remover) begin(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, since time.Time, after time.Duration, never bool) error {
 	message := fmt.Sprintf("empty; will be removed in %s unless a pod lands", after)
 	if never {
-		message = "empty; stays, as its pool's consolidateAfter is Never or the pool is gone"
+		message = "empty; stays, as its pool has replicas, its consolidateAfter is Never, or it is gone"
 	}
 	if r.begun(claim, v1alpha1.ReasonEmpty) {
 		if err := r.untaint(ctx, node); err != nil {

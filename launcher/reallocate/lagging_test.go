@@ -44,3 +44,17 @@ func (c staleClaims) Get(ctx context.Context, key client.ObjectKey, o client.Obj
 	}
 	return c.Client.Get(ctx, key, o, opts...)
 }
+
+// staleNodes is a cache that has not seen any write to a node.
+type staleNodes struct {
+	client.Client
+	node *corev1.Node
+}
+
+func (c staleNodes) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if into, ok := list.(*corev1.NodeList); ok {
+		into.Items = []corev1.Node{*c.node.DeepCopy()}
+		return nil
+	}
+	return c.Client.List(ctx, list, opts...)
+}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -311,4 +312,30 @@ func TestBudgetOfAnotherReason(t *testing.T) {
 	w.replace(metav1.ConditionTrue)
 	w.lookAfter(time.Second, "a")
 	w.expect("a", "occupied tainted deleted")
+}
+
+// TestBudgetOfPodsThatNeverYields: a drain that could not end is not begun, unless the pool
+// bounds it.
+func TestBudgetOfPodsThatNeverYields(t *testing.T) {
+	never := &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "never"},
+		Spec:       policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{}}, // all pods
+		Status:     policyv1.PodDisruptionBudgetStatus{ExpectedPods: 1, DesiredHealthy: 1},
+	}
+	for _, tt := range []struct {
+		name  string
+		grace *metav1.Duration
+		want  string
+	}{
+		{name: "no end to a drain", want: "True BlockedByPodDisruptionBudget: older than its pool's expireAfter, 1h0m0s; PodDisruptionBudget never of pod default/on-a never allows a disruption"},
+		{name: "drains end", grace: &metav1.Duration{Duration: time.Minute}, want: "True Disrupting: older than its pool's expireAfter, 1h0m0s; being removed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pool := newPool(expiring)
+			pool.Spec.Template.Spec.TerminationGracePeriod = tt.grace
+			w := newWorld(t, append(aged(2*time.Hour, "a"), pool, never)...)
+			w.look("a")
+			w.says(v1alpha1.ConditionExpired, tt.want)
+		})
+	}
 }

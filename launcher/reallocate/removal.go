@@ -23,13 +23,15 @@ var disruptedTaint = corev1.Taint{Key: v1alpha1.DisruptedTaintKey, Effect: corev
 
 // cause is why a node is to go.
 type cause struct {
-	reason    v1alpha1.DisruptionReason // Empty, Expired or Drifted, which are conditions as well
+	reason    v1alpha1.DisruptionReason // Empty, Expired, Drifted or Unhealthy, which are conditions as well
 	condition string                    // the condition's reason while nothing else is to be said
 	message   string                    // "empty for its pool's consolidateAfter"
 	// needed says, by a reader of pods, what the node is needed for; empty when for nothing.
 	needed func(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error)
 	// withPods: there may be pods on the node, whose successors need room before it goes.
 	withPods bool
+	// forced: nobody can forbid it.
+	forced bool
 	// keep ends the cause when the node turns out to be needed.
 	keep func(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, why string) error
 }
@@ -46,6 +48,19 @@ func (r *remover) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *c
 	if kept, until, err := r.forbidden(ctx, r.client, claim, node, c); err != nil || kept {
 		return until, err
 	}
+	if why := paused(pool, c.reason); why != "" {
+		return r.retry, r.block(ctx, claim, node, c, reasonPaused, why)
+	}
+	if why := noSubstitute(pool, c); why != "" {
+		return r.retry, r.block(ctx, claim, node, c, reasonLimits, why)
+	}
+	why, err := r.unyielding(ctx, node, pool, c)
+	if err != nil {
+		return 0, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+	}
+	if why != "" {
+		return r.retry, r.block(ctx, claim, node, c, reasonPDB, why)
+	}
 	full, err := r.places.take(ctx, r, claim, pool, c.reason)
 	if err != nil {
 		return 0, fmt.Errorf("pool %s: %w", pool.Name, err)
@@ -57,6 +72,11 @@ func (r *remover) remove(ctx context.Context, claim *v1alpha1.NodeClaim, node *c
 	r.waiting.remove(claim.Name)
 	if place.settled.IsZero() {
 		return r.mark(ctx, claim, node, c)
+	}
+	if needsSubstitute(pool, c) {
+		if wait, err := r.substituted(ctx, claim, node, pool, c, place.settled); err != nil || wait > 0 {
+			return wait, err
+		}
 	}
 	if c.withPods {
 		if wait, err := r.replaced(ctx, claim, node, c, place.settled); err != nil || wait > 0 {
@@ -92,6 +112,9 @@ func (r *remover) end(ctx context.Context, claim *v1alpha1.NodeClaim, node *core
 // forbidden tells whether somebody forbids to disrupt the node, and then says so on it.
 // until is how long that lasts by itself; zero if it does not end so.
 func (r *remover) forbidden(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (kept bool, until time.Duration, err error) {
+	if c.forced {
+		return false, 0, nil
+	}
 	now := r.clock.Now()
 	p, err := cluster.ProtectionOf(ctx, pods, claim, node, now)
 	if err != nil || p.By == "" {
@@ -101,6 +124,19 @@ func (r *remover) forbidden(ctx context.Context, pods client.Reader, claim *v1al
 		until = p.Until.Sub(now)
 	}
 	return true, until, r.block(ctx, claim, node, c, reasonDoNotDisrupt, p.String())
+}
+
+// unyielding says which pod's PodDisruptionBudget would keep the drain of the node from ever
+// ending; empty when none does, or the pool bounds drains.
+func (r *remover) unyielding(ctx context.Context, node *corev1.Node, pool *v1alpha1.NodePool, c cause) (string, error) {
+	if !c.withPods || c.forced || pool.Spec.Template.Spec.TerminationGracePeriod != nil {
+		return "", nil
+	}
+	pods, err := cluster.PodsOn(ctx, r.client, node.Name)
+	if err != nil {
+		return "", err
+	}
+	return cluster.Unyielding(ctx, r.client, pods)
 }
 
 // block says on claim and node, once a reason, what keeps a node that is to go, and gives

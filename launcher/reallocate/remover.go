@@ -29,6 +29,8 @@ type remover struct {
 	resolver Resolver
 	patience time.Duration // with a replacement
 	rest     time.Duration // after one that failed
+	// toleration is how long a node may be unhealthy.
+	toleration time.Duration
 
 	episodes episodes
 	places   places
@@ -55,14 +57,21 @@ func (r *remover) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	if node == nil || node.DeletionTimestamp != nil || meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionInterrupted) {
 		return reconcile.Result{}, nil // gone, or going by the cloud's will
 	}
-	var wait time.Duration
+	wait, goes, err := r.byHealth(ctx, claim, node)
+	if err != nil || goes {
+		return reconcile.Result{RequeueAfter: wait}, err
+	}
+	until := wait
+	if wait, surplus, err := r.bySurplus(ctx, claim, node); err != nil || surplus {
+		return reconcile.Result{RequeueAfter: sooner(until, wait)}, err
+	}
 	if !isLeaving(claim) || isDisrupting(claim) {
 		if wait, err = r.byEmptiness(ctx, claim, node); err != nil || isDisrupting(claim) {
 			return reconcile.Result{RequeueAfter: wait}, err
 		}
 	}
 	more, err := r.byOutdatedness(ctx, claim, node)
-	return reconcile.Result{RequeueAfter: sooner(wait, more)}, err
+	return reconcile.Result{RequeueAfter: sooner(until, sooner(wait, more))}, err
 }
 
 // sooner is the shorter of two waits, of which zero means to wait for an event.

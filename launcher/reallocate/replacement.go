@@ -26,12 +26,17 @@ func (r *remover) replaced(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	if left := since.Add(r.patience).Sub(r.clock.Now()); left > 0 {
 		return left, nil
 	}
-	why := "its replacement was not ready within " + r.patience.String()
+	why := ""
 	if done != nil {
-		why += ": " + done.Message
+		why = ": " + done.Message
 	}
+	return r.giveBack(ctx, claim, node, c, why)
+}
+
+// giveBack leaves a node alone for a while that waited for its replacement in vain.
+func (r *remover) giveBack(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause, why string) (time.Duration, error) {
 	r.rests.begin(claim, r.clock.Now().Add(r.rest))
-	return r.rest, r.block(ctx, claim, node, c, reasonNotReplaced, why)
+	return r.rest, r.block(ctx, claim, node, c, reasonNotReplaced, "its replacement was not ready within "+r.patience.String()+why)
 }
 
 // rests are until when nodes that could not be replaced are left alone. A crash forgets

@@ -38,18 +38,29 @@ const (
 const reconcileTimeout = 15 * time.Second
 
 // metrics are the package's instruments.
-type metrics struct{ disruptions *prometheus.CounterVec }
+type metrics struct {
+	disruptions *prometheus.CounterVec
+	paused      *prometheus.GaugeVec
+}
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	m := &metrics{disruptions: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "slipway_disruptions_total",
-		Help: "Nodes that the launcher removed of its own will, by reason.",
-	}, []string{"reason"})}
-	for _, reason := range []v1alpha1.DisruptionReason{v1alpha1.ReasonEmpty, v1alpha1.ReasonExpired, v1alpha1.ReasonDrifted} {
+	m := &metrics{
+		disruptions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slipway_disruptions_total",
+			Help: "Nodes that the launcher removed of its own will, by reason.",
+		}, []string{"reason"}),
+		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "slipway_disruption_paused",
+			Help: "1 for each NodePool whose nodes are left alone, since too many are unhealthy or new ones do not come.",
+		}, []string{"nodepool", "reason"}),
+	}
+	for _, reason := range []v1alpha1.DisruptionReason{v1alpha1.ReasonEmpty, v1alpha1.ReasonExpired, v1alpha1.ReasonDrifted, v1alpha1.ReasonUnhealthy, v1alpha1.ReasonSurplus} {
 		m.disruptions.WithLabelValues(string(reason))
 	}
-	if err := r.Register(m.disruptions); err != nil {
-		return nil, fmt.Errorf("register metrics of reallocate: %w", err)
+	for _, c := range []prometheus.Collector{m.disruptions, m.paused} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics of reallocate: %w", err)
+		}
 	}
 	return m, nil
 }
@@ -71,7 +82,7 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named("reallocate").
 		For(&v1alpha1.NodeClaim{}).
-		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: r.placeFreed, UpdateFunc: r.replacementOff}).
+		Watches(&v1alpha1.NodeClaim{}, handler.Funcs{DeleteFunc: r.placeFreed, UpdateFunc: r.replacementMoved}).
 		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.claimsOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.EC2NodeClass{}, handler.EnqueueRequestsFromMapFunc(r.claimsOfClass)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.claimOfNode), builder.WithPredicates(nodeChanges())).
@@ -95,6 +106,9 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("set up reallocation: %w", err)
 	}
+	if err := setupPausing(mgr, cfg, m); err != nil {
+		return fmt.Errorf("set up the circuit breaker: %w", err)
+	}
 	return nil
 }
 
@@ -110,6 +124,8 @@ func newRemover(c client.Client, direct client.Reader, cfg Config, m *metrics) *
 		resolver: cfg.Resolver,
 		patience: cfg.ReplaceWithin,
 		rest:     cfg.RestAfter,
+
+		toleration: cfg.Toleration,
 	}
 }
 
@@ -152,7 +168,7 @@ func nodeChanges() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			was, is := e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node)
 			return !maps.Equal(was.Annotations, is.Annotations) || was.Spec.ProviderID != is.Spec.ProviderID ||
-				!equality.Semantic.DeepEqual(was.Spec.Taints, is.Spec.Taints)
+				!equality.Semantic.DeepEqual(was.Spec.Taints, is.Spec.Taints) || !sameHealth(was, is)
 		},
 	}
 }
@@ -287,13 +303,18 @@ func (r *remover) placeFreed(ctx context.Context, ev event.DeleteEvent, queue wo
 	}
 }
 
-// replacementOff has the claims looked at that were to replace one that stays after all.
-func (r *remover) replacementOff(ctx context.Context, ev event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+// replacementMoved has the claims looked at that were to replace one that stays after all, and
+// those that one replaces whose node has come.
+func (r *remover) replacementMoved(ctx context.Context, ev event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	was, is := ev.ObjectOld.(*v1alpha1.NodeClaim), ev.ObjectNew.(*v1alpha1.NodeClaim)
-	if !was.IsBeingReplaced() || is.IsBeingReplaced() {
-		return
+	var names []string
+	if was.IsBeingReplaced() && !is.IsBeingReplaced() {
+		names = r.replacementsOf(ctx, is)
 	}
-	for _, req := range requests(r.replacementsOf(ctx, is)...) {
+	if isInitialized(is) && !isInitialized(was) {
+		names = append(names, is.Spec.Replaces...)
+	}
+	for _, req := range requests(names...) {
 		queue.Add(req)
 	}
 }

@@ -63,7 +63,7 @@ func (r *fakeResolver) Resolve(context.Context, *v1alpha1.EC2NodeClass) (v1alpha
 
 func newWorld(t *testing.T, objs ...client.Object) *world {
 	t.Helper()
-	builder := fake.NewClientBuilder().WithScheme(testScheme()).WithStatusSubresource(&v1alpha1.NodeClaim{}).WithObjects(objs...)
+	builder := fake.NewClientBuilder().WithScheme(testScheme()).WithStatusSubresource(&v1alpha1.NodeClaim{}, &v1alpha1.NodePool{}).WithObjects(objs...)
 	if err := cluster.Index(t.Context(), builderIndexer{builder}); err != nil {
 		t.Fatal(err)
 	}

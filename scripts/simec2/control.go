@@ -22,6 +22,7 @@ const controlPrefix = "/_sim/"
 //	POST /_sim/images                       {"release"}: publish new node images
 //	POST /_sim/terminate                    {"instanceIds"}: behind the launcher's back
 //	POST /_sim/interrupt                    {"kind","instanceIds","in"}: spot, rebalance, reservation, maintenance
+//	POST /_sim/impair                       {"check","instanceIds"}: system, instance, ebs, or "" for none
 //	POST /_sim/messages                     ["…"]: into the queue, whatever they say
 func (s *Server) control(w http.ResponseWriter, hr *http.Request) {
 	result, err := s.controlAction(w, hr)
@@ -98,6 +99,15 @@ func (s *Server) controlAction(w http.ResponseWriter, hr *http.Request) (any, er
 			return nil, err
 		}
 		return done, s.Interrupt(in)
+	case "POST impair":
+		var in struct {
+			Check       string   `json:"check"`
+			InstanceIDs []string `json:"instanceIds"`
+		}
+		if err := decode(&in); err != nil {
+			return nil, err
+		}
+		return done, s.Impair(in.Check, in.InstanceIDs...)
 	case "POST messages":
 		var bodies []string
 		if err := decode(&bodies); err != nil {

@@ -18,6 +18,7 @@ func (r *region) ec2Actions() map[string]ec2Action {
 		"DescribeCapacityReservations":  r.describeCapacityReservations,
 		"DescribeImages":                r.describeImages,
 		"DescribeInstances":             r.describeInstances,
+		"DescribeInstanceStatus":        r.describeInstanceStatus,
 		"DescribeInstanceTypeOfferings": r.describeInstanceTypeOfferings,
 		"DescribeInstanceTypes":         r.describeInstanceTypes,
 		"DescribeLaunchTemplates":       r.describeLaunchTemplates,

@@ -56,6 +56,8 @@ type Instance struct {
 	LaunchTemplateID      string    `json:"launchTemplateId"`
 	LaunchTemplateVersion int64     `json:"launchTemplateVersion"`
 	LaunchTime            time.Time `json:"launchTime"`
+	// Impaired is the check that it fails, if any; see Server.Impair.
+	Impaired string `json:"impaired,omitempty"`
 	// TerminationReason tells a caller's termination from one behind its back.
 	TerminationReason string `json:"terminationReason,omitempty"`
 }
@@ -77,7 +79,8 @@ type machine struct {
 	seenTags      map[string]string // what Describe calls showed last
 	pendingTags   []laggedTags      // written and not yet shown, by time
 	due           time.Time         // of the next transition; zero when none is due
-	endsAt        time.Time         // when it is reclaimed, if that was announced
+	impairedSince time.Time
+	endsAt        time.Time // when it is reclaimed, if that was announced
 	endReason     string
 	heapIndex     int
 }

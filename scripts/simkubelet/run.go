@@ -96,7 +96,8 @@ func New(cfg Config) (*Kubelets, error) {
 }
 
 // Run starts and stops kubelets as instances come and go, until ctx ends and
-// every kubelet has stopped.
+// every kubelet has stopped. That of an instance that fails its own status check
+// stands still.
 func (k *Kubelets) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer k.wg.Wait()
@@ -118,7 +119,7 @@ func (k *Kubelets) Run(ctx context.Context) error {
 func (k *Kubelets) reconcile(ctx context.Context, instances []simec2.Instance) {
 	alive := map[string]bool{}
 	for _, i := range instances {
-		if i.State != simec2.StateRunning {
+		if i.State != simec2.StateRunning || i.Impaired == simec2.CheckInstance {
 			continue
 		}
 		alive[i.ID] = true

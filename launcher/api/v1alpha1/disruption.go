@@ -20,15 +20,18 @@ const (
 
 // DisruptionReason is why the launcher removes a node of its own will.
 //
-// +kubebuilder:validation:Enum=Empty;Drifted;Expired;Underutilized
+// +kubebuilder:validation:Enum=Empty;Drifted;Expired;Underutilized;Unhealthy;Surplus
 type DisruptionReason string
 
-// The reasons of voluntary disruption.
+// The reasons of voluntary disruption. Unhealthy nodes go whatever asks not to disrupt them.
+// Surplus is what a pool has beyond its replicas.
 const (
 	ReasonEmpty         DisruptionReason = "Empty"
 	ReasonDrifted       DisruptionReason = "Drifted"
 	ReasonExpired       DisruptionReason = "Expired"
 	ReasonUnderutilized DisruptionReason = "Underutilized"
+	ReasonUnhealthy     DisruptionReason = "Unhealthy"
+	ReasonSurplus       DisruptionReason = "Surplus"
 )
 
 // Disruption says when and how fast the pool's nodes may be removed.
@@ -48,7 +51,7 @@ type Disruption struct {
 	//
 	// +kubebuilder:default={{nodes: "10%"}}
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:MaxItems=60
 	Budgets []Budget `json:"budgets,omitempty"`
 }
 
@@ -64,7 +67,7 @@ type Budget struct {
 	Nodes string `json:"nodes"`
 	// Reasons the budget holds for; all when empty.
 	//
-	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:MaxItems=5
 	// +listType=set
 	Reasons []DisruptionReason `json:"reasons,omitempty"`
 	// Schedule says when the budget begins to hold, in UTC, as cron does ("0 9 * * mon-fri"), or

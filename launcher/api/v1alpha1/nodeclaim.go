@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -195,6 +197,12 @@ const (
 	ConditionDrifted        = "Drifted"
 	ConditionExpired        = "Expired"
 	ConditionConsolidatable = "Consolidatable"
+	// ConditionImpaired: the instance fails a check of the cloud, since the condition's time.
+	// ConditionUnhealthy: its node has been broken for so long that it is replaced.
+	ConditionImpaired  = "Impaired"
+	ConditionUnhealthy = "Unhealthy"
+	// ConditionSurplus: the pool has more nodes than its replicas.
+	ConditionSurplus = "Surplus"
 	// ConditionInterrupted: the cloud takes the instance back. ConditionReplaced: there is
 	// room for the pods that will follow those of a node that is being replaced.
 	ConditionInterrupted        = "Interrupted"
@@ -212,13 +220,34 @@ func (nc *NodeClaim) IsBeingReplaced() bool {
 			if c.Status == metav1.ConditionTrue {
 				return true
 			}
-		case ConditionExpired, ConditionDrifted, ConditionConsolidatable:
+		case ConditionExpired, ConditionDrifted, ConditionConsolidatable, ConditionUnhealthy, ConditionSurplus:
 			if c.Status == metav1.ConditionTrue && c.Reason == ReasonDisrupting {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// NewNodeClaim returns a claim of the pool for one of the offerings, without pods.
+func NewNodeClaim(name string, pool *NodePool, offerings []OfferingGroup) *NodeClaim {
+	template := &pool.Spec.Template
+	claim := &NodeClaim{}
+	claim.Name = name
+	claim.Labels = map[string]string{LabelNodePool: pool.Name}
+	claim.Finalizers = []string{TerminationFinalizer}
+	claim.Spec = NodeClaimSpec{
+		NodePool:      pool.Name,
+		NodeClassRef:  template.Spec.NodeClassRef,
+		Offerings:     offerings,
+		Labels:        map[string]string{},
+		Annotations:   template.Metadata.Annotations,
+		Taints:        template.Spec.Taints,
+		StartupTaints: template.Spec.StartupTaints,
+	}
+	maps.Copy(claim.Spec.Labels, template.Metadata.Labels)
+	claim.Spec.Labels[LabelNodePool] = pool.Name
+	return claim
 }
 
 // NodeClaimList is a list of NodeClaims.

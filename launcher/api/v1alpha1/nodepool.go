@@ -166,12 +166,17 @@ type NodeClassReference struct {
 type NodePoolStatus struct {
 	// Resources is what the pool's nodes and claims have together; "nodes" counts them.
 	Resources corev1.ResourceList `json:"resources,omitempty"`
-	// Conditions of the pool; Ready says whether nodes can be launched from it.
+	// Conditions of the pool; Ready says whether nodes can be launched from it,
+	// DisruptionPaused whether they are left alone.
 	//
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// ConditionDisruptionPaused of a NodePool is true while none of its nodes is removed but empty
+// ones: too many are unhealthy, or new ones do not come.
+const ConditionDisruptionPaused = "DisruptionPaused"
 
 // ConditionReady is true when the object is valid and usable; else its message says what is wrong.
 const ConditionReady = "Ready"

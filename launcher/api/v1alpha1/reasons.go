@@ -12,8 +12,8 @@ const (
 	ReasonInitializationTimeout = "InitializationTimeout"
 )
 
-// ReasonDisrupting on Empty, Drifted, Expired or Consolidatable says that the node is being
-// removed for it.
+// ReasonDisrupting on Empty, Drifted, Expired, Consolidatable, Unhealthy or Surplus says that the node
+// is being removed for it.
 const ReasonDisrupting = "Disrupting"
 
 // Reasons with which Launched is Unknown for the moment: the launch is tried again.

@@ -36,6 +36,8 @@ type Harness struct {
 	UnknownID string
 	// Leave leaves each of these offerings room for so many instances.
 	Leave func(instances int, of ...offering.Key)
+	// Impair has a running instance fail a check of the cloud, or fail none.
+	Impair func(id string, fails bool) error
 	// Break makes launches fail in a way until Mend.
 	Break func(Failure)
 	Mend  func()

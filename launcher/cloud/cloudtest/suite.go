@@ -42,6 +42,7 @@ func Run(t *testing.T, setup func(*testing.T) Harness) {
 		{"no capacity names the offerings", capacityErrorNamesOfferings},
 		{"no capacity at the first uses the second", secondOfferingIsUsed},
 		{"unknown instances are not found", unknownNotFound},
+		{"an instance that fails a check is found", impaired},
 		{"a denial names the permission and passes", denied},
 		{"throttling passes", throttled},
 		{"a claim that cannot be launched is invalid", invalid},
@@ -130,6 +131,32 @@ func lifecycle(t *testing.T, h Harness) {
 	if err := h.Provider.Terminate(t.Context(), i.ID); err != nil && !errors.Is(err, cloud.ErrNotFound) {
 		t.Errorf("Terminate once more: %v", err)
 	}
+}
+
+func impaired(t *testing.T, h Harness) {
+	one := mustLaunch(t, h.Provider, claim("one", h.Offerings[:]...), nil)
+	other := mustLaunch(t, h.Provider, claim("two", h.Offerings[:]...), nil)
+	wait := func(what string, fails bool) {
+		t.Helper()
+		eventually(t, what, func(ctx context.Context) error {
+			if err := h.Impair(one.ID, fails); err != nil { // it may not run yet
+				return err
+			}
+			found, err := h.Provider.Impaired(ctx)
+			if err != nil {
+				return err
+			}
+			if is, ok := found[one.ID]; ok != fails || fails && (is.Check == "" || is.Since.IsZero()) {
+				return fmt.Errorf("found %v", found)
+			}
+			if _, ok := found[other.ID]; ok {
+				return fmt.Errorf("%s is found, too", other.ID)
+			}
+			return nil
+		})
+	}
+	wait("the instance is found", true)
+	wait("the instance is found no more", false)
 }
 
 func identity(t *testing.T, h Harness) {

@@ -113,6 +113,9 @@ func harness(t *testing.T, capacityType string) cloudtest.Harness {
 			}
 			must(t, s.SetCapacity(rules...))
 		},
+		Impair: func(id string, fails bool) error {
+			return s.Impair(map[bool]string{true: simec2.CheckSystem}[fails], id)
+		},
 		Break: func(f cloudtest.Failure) {
 			must(t, s.InjectFault(map[cloudtest.Failure]simec2.Fault{
 				cloudtest.Denied: {

@@ -158,6 +158,7 @@ func setUp(mgr ctrl.Manager, cfg *config.Config, provider *ec2.Provider, catalog
 		func() error {
 			return reallocate.SetupWithManager(mgr, reallocate.Config{
 				Resolver: provider, Recorder: mgr.GetEventRecorder("slipway-launcher"), Clock: clock.RealClock{}, Metrics: metrics.Registry,
+				Toleration: cfg.Repair.Toleration.Duration,
 			})
 		},
 		func() error { return metrics.Registry.Register(cluster.NewCollector(mgr.GetClient())) },

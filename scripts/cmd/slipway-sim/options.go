@@ -27,7 +27,7 @@ instance's user data; --kubeconfig gives it only the credentials that a cloud
 would hand out.
 
 Below /_sim/ on the same endpoint is a control API: GET instances, calls, faults;
-PUT capacity, faults, memory; POST terminate, interrupt, messages, images.
+PUT capacity, faults, memory; POST terminate, interrupt, impair, messages, images.
 
 Every flag can be given as an environment variable: --boot-delay is
 SIM_BOOT_DELAY. A flag on the command line wins.`
