@@ -22,30 +22,13 @@ import (
 // Pods that are still to come get seats there.
 func (v *view) claim(n fit.Planned, toCome map[types.UID]kin) (*v1alpha1.NodeClaim, []seat) {
 	pool := v.budget.Offers[n.Templates[0]].Pool
-	template := pool.Spec.Template.Spec
-	claim := &v1alpha1.NodeClaim{}
-	claim.Name = names.SimpleNameGenerator.GenerateName(pool.Name + "-")
-	claim.Labels = map[string]string{v1alpha1.LabelNodePool: pool.Name}
-	claim.Finalizers = []string{v1alpha1.TerminationFinalizer}
-	claim.Spec = v1alpha1.NodeClaimSpec{
-		NodePool:      pool.Name,
-		NodeClassRef:  template.NodeClassRef,
-		Requests:      n.Requests,
-		Labels:        maps.Clone(pool.Spec.Template.Metadata.Labels),
-		Annotations:   pool.Spec.Template.Metadata.Annotations,
-		Taints:        template.Taints,
-		StartupTaints: template.StartupTaints,
-	}
-	if claim.Spec.Labels == nil {
-		claim.Spec.Labels = map[string]string{}
-	}
-	claim.Spec.Labels[v1alpha1.LabelNodePool] = pool.Name
 	var accepted []v1alpha1.AcceptedOffering
 	for _, t := range v.budget.Within(n.Templates) {
 		accepted = append(accepted, v.budget.Offers[t].Accepted())
 	}
 	groups := v1alpha1.GroupOfferings(accepted...)
-	claim.Spec.Offerings = groups[:min(len(groups), v1alpha1.MaxOfferingGroups)]
+	claim := v1alpha1.NewNodeClaim(names.SimpleNameGenerator.GenerateName(pool.Name+"-"), pool, groups[:min(len(groups), v1alpha1.MaxOfferingGroups)])
+	claim.Spec.Requests = n.Requests
 	there, seats := seatsOn(claim.Name, n.Pods, toCome)
 	claim.Spec.Pods = reservedPods(there)
 	claim.Spec.ExpectedPods = int32(len(n.Pods) - len(there)) //nolint:gosec // G115: of one node

@@ -173,8 +173,17 @@ func failure(claim *v1alpha1.NodeClaim) (reason string, patience bool) {
 
 // limited tells whether a NodePool has limits, so that the end of one node may make room for another.
 func (l *loop) limited(pool string) bool {
-	var np v1alpha1.NodePool
-	return l.cfg.Client.Get(l.ctx, types.NamespacedName{Name: pool}, &np) == nil && len(np.Spec.Limits) > 0
+	np := l.pool(pool)
+	return np != nil && len(np.Spec.Limits) > 0
+}
+
+// pool returns a NodePool; nil if there is none.
+func (l *loop) pool(name string) *v1alpha1.NodePool {
+	np := &v1alpha1.NodePool{}
+	if l.cfg.Client.Get(l.ctx, types.NamespacedName{Name: name}, np) != nil {
+		return nil
+	}
+	return np
 }
 
 // cancelIfUnneeded deletes a claim that was not launched yet and is for no pod any more.

@@ -30,6 +30,9 @@ const (
 	// gatherNotices is how long the first interrupted node waits for others, to be planned
 	// for with them.
 	gatherNotices = 50 * time.Millisecond
+	// gatherSubstitutes is how long a node of a pool of a fixed size waits for the one that is
+	// launched in its place: its pods are to go there, not to a node bought for them.
+	gatherSubstitutes = 5 * time.Second
 	// tellAgain is after how long a claim is told again that it is replaced.
 	tellAgain = 5 * time.Second
 )
@@ -66,7 +69,11 @@ type succeeded struct {
 func (l *loop) replacing(claim *v1alpha1.NodeClaim) {
 	s := l.successions[claim.Name]
 	if s == nil {
-		s = &succession{kin: sets.New[kin](), on: map[types.UID]string{}, notBefore: time.Now().Add(gatherNotices)}
+		wait := gatherNotices
+		if pool := l.pool(claim.Spec.NodePool); pool != nil && pool.Spec.Replicas != nil {
+			wait = gatherSubstitutes
+		}
+		s = &succession{kin: sets.New[kin](), on: map[types.UID]string{}, notBefore: time.Now().Add(wait)}
 		l.successions[claim.Name] = s
 	}
 	s.claim = claim

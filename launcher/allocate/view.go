@@ -100,6 +100,9 @@ func (p *planner) addPool(ctx context.Context, v *view, pool *v1alpha1.NodePool,
 	for _, t := range instanceTypes {
 		v.types[t.Name] = t
 	}
+	if pool.Spec.Replicas != nil {
+		return "keeps a fixed number of nodes (spec.replicas)"
+	}
 	offers, err := p.offers.Of(pool, instanceTypes)
 	if err != nil {
 		return err.Error()

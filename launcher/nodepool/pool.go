@@ -43,6 +43,8 @@ func (r *poolReconciler) Reconcile(ctx context.Context, req reconcile.Request) (
 	if pool.Status.Resources, err = resourcesOf(ctx, r.client, pool.Name); err != nil {
 		return reconcile.Result{}, fmt.Errorf("nodepool %s: %w", pool.Name, err)
 	}
+	nodes := pool.Status.Resources[resourceNodes]
+	pool.Status.Replicas = nodes.Value()
 
 	if !equality.Semantic.DeepEqual(before.Status, pool.Status) {
 		// Conditions are a list, which a merge patch replaces as a whole while others have

@@ -36,6 +36,7 @@ func Rules() map[string][]string {
 		"launcher/allocate":        {"launcher/fit", "launcher/pack", "launcher/cluster", "launcher/offering", api},
 		"launcher/nodeclaim":       {"launcher/cloud", "launcher/offering", "launcher/cluster", api},
 		"launcher/nodepool":        {"launcher/cloud", "launcher/offering", api},
+		"launcher/replicas":        {"launcher/offering", "launcher/cluster", api},
 		"launcher/reallocate":      {"launcher/fit", "launcher/pack", "launcher/cluster", api},
 		"launcher/cloud":           {"launcher/offering", api},
 		"launcher/cloud/ec2":       {"launcher/cloud", "launcher/offering", api},

@@ -9,6 +9,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas
 // +kubebuilder:resource:scope=Cluster,categories=slipway,shortName=np
 // +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.resources.nodes`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
@@ -30,7 +31,9 @@ type NodePool struct {
 
 // NodePoolSpec is the wanted state of a NodePool.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.replicas)",fieldPath=".replicas",message="replicas is not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || !has(self.weight)",fieldPath=".weight",message="weight orders the pools that pods may be given nodes of; a pool with replicas has those it has, leave one of the two out"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || !has(self.limits) || self.limits.all(k, k == 'nodes')",fieldPath=".limits",message="with replicas, only nodes can be limited: to what the pool may have while some of them are being replaced"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || !has(self.template) || !has(self.template.spec) || !has(self.template.spec.requirements) || self.template.spec.requirements.all(r, !has(r.minValues))",fieldPath=".template.spec.requirements",message="minValues is not supported with replicas; leave it out"
 type NodePoolSpec struct {
 	// Template of the pool's nodes.
 	//
@@ -51,9 +54,13 @@ type NodePoolSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Weight int32 `json:"weight,omitempty"`
-	// Replicas keeps a fixed number of nodes. Not supported yet.
+	// Replicas keeps so many nodes, whatever pods there are: the cheapest that the requirements
+	// allow. They are neither removed when they are empty nor consolidated; where there are too
+	// many, those that are needed least go at the pace of the budgets (reason Surplus). A node is
+	// replaced once another is ready, which limits.nodes must leave room for.
 	//
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
 	Replicas *int64 `json:"replicas,omitempty"`
 }
 
@@ -166,6 +173,8 @@ type NodeClassReference struct {
 type NodePoolStatus struct {
 	// Resources is what the pool's nodes and claims have together; "nodes" counts them.
 	Resources corev1.ResourceList `json:"resources,omitempty"`
+	// Replicas counts the nodes and claims, as resources does, for those who scale the pool.
+	Replicas int64 `json:"replicas,omitempty"`
 	// Conditions of the pool; Ready says whether nodes can be launched from it,
 	// DisruptionPaused whether they are left alone.
 	//

@@ -36,8 +36,13 @@ disruption:
 limits: {cpu: 100, memory: 1000Gi, nodes: "10", example.com/gpu: 0}
 weight: 100
 `},
-		{name: "replicas", spec: `{replicas: 3}`,
-			want: []string{"spec.replicas", "replicas is not supported yet; leave it out"}},
+		{name: "replicas", spec: `{replicas: 3, limits: {nodes: 4}}`},
+		{name: "no replicas", spec: `{replicas: 0}`},
+		{name: "replicas below 0", spec: `{replicas: -1}`, want: []string{"spec.replicas"}},
+		{name: "replicas with a weight", spec: `{replicas: 3, weight: 10}`, want: []string{"spec.weight", "leave one of the two out"}},
+		{name: "replicas with a limit of cpu", spec: `{replicas: 3, limits: {cpu: 10, nodes: 4}}`, want: []string{"spec.limits", "only nodes can be limited"}},
+		{name: "replicas with minValues", want: []string{"spec.template.spec.requirements", "minValues is not supported with replicas"},
+			spec: `{replicas: 3, template: {spec: {requirements: [{key: slipway.dev/instance-family, operator: Exists, minValues: 2}]}}}`},
 		{name: "weight above 100", spec: `{weight: 101}`, want: []string{"spec.weight", "100"}},
 		{name: "weight below 0", spec: `{weight: -1}`, want: []string{"spec.weight"}},
 		{name: "limit below 0", spec: `{limits: {cpu: "-1"}}`, want: []string{"spec.limits", "must not be negative"}},

@@ -37,6 +37,7 @@ import (
 	"github.com/slipway-dev/slipway/launcher/nodepool"
 	"github.com/slipway-dev/slipway/launcher/offering"
 	"github.com/slipway-dev/slipway/launcher/reallocate"
+	"github.com/slipway-dev/slipway/launcher/replicas"
 )
 
 // version is set by the linker.
@@ -124,14 +125,14 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
-	if err := setUp(mgr, cfg, provider, catalog, allocator, server); err != nil {
+	if err := setUp(mgr, cfg, lock, provider, catalog, allocator, server); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
 // setUp has the manager run all parts.
-func setUp(mgr ctrl.Manager, cfg *config.Config, provider *ec2.Provider, catalog *offering.Catalog, allocator *allocate.Allocator, server *launcher.Server) error {
+func setUp(mgr ctrl.Manager, cfg *config.Config, lock *lease, provider *ec2.Provider, catalog *offering.Catalog, allocator *allocate.Allocator, server *launcher.Server) error {
 	for _, add := range []func() error{
 		func() error {
 			return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { catalog.Run(ctx); return nil }))
@@ -159,6 +160,11 @@ func setUp(mgr ctrl.Manager, cfg *config.Config, provider *ec2.Provider, catalog
 			return reallocate.SetupWithManager(mgr, reallocate.Config{
 				Resolver: provider, Recorder: mgr.GetEventRecorder("slipway-launcher"), Clock: clock.RealClock{}, Metrics: metrics.Registry,
 				Toleration: cfg.Repair.Toleration.Duration,
+			})
+		},
+		func() error {
+			return replicas.SetupWithManager(mgr, replicas.Config{
+				Catalog: catalog, Recorder: mgr.GetEventRecorder("slipway-launcher"), Clock: clock.RealClock{}, Leads: lock.Leads,
 			})
 		},
 		func() error { return metrics.Registry.Register(cluster.NewCollector(mgr.GetClient())) },
