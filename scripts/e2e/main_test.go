@@ -13,7 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// bin holds the daemons under test, repo is the root of the checkout.
+// bin holds the daemons under test and the users' command, repo is the root of the checkout.
 var bin, repo string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -36,7 +36,7 @@ func run(m *testing.M) int {
 	const version = "k8s.io/component-base/version"
 	build := exec.Command("go", "build", "-race", "-ldflags", //nolint:noctx // go test bounds it
 		"-X "+version+".gitVersion=v1.36.3 -X "+version+".gitMajor=1 -X "+version+".gitMinor=36",
-		"-o", dir, "./launcher/cmd/slipway-launcher", "./plugin/cmd/slipway-scheduler")
+		"-o", dir, "./launcher/cmd/slipway", "./launcher/cmd/slipway-launcher", "./plugin/cmd/slipway-scheduler")
 	build.Dir, build.Stdout, build.Stderr = repo, os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build the daemons:", err)
