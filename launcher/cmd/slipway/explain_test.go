@@ -99,8 +99,8 @@ func jsonFields(t *testing.T, of any) []string {
 	t.Helper()
 	var names []string
 	kind := reflect.TypeOf(of)
-	for i := range kind.NumField() {
-		if name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ","); name != "" {
+	for field := range kind.Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
 			names = append(names, name)
 		}
 	}

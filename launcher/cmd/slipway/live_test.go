@@ -116,6 +116,7 @@ func TestCluster(t *testing.T) {
 		}
 	})
 	t.Run("explained", func(t *testing.T) { askCluster(t, env, kubeconfig) })
+	t.Run("followed", func(t *testing.T) { watchCluster(t, c, kubeconfig) })
 	t.Run("room on a node that is on its way", func(t *testing.T) {
 		held := &corev1.Pod{}
 		if err := c.Get(ctx, client.ObjectKey{Namespace: "kube-system", Name: "waits"}, held); err != nil {

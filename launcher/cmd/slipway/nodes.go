@@ -168,7 +168,7 @@ func (o *nodesOptions) follow(ctx context.Context, cluster *live.Cluster, termin
 	defer ticker.Stop()
 	s := &screen{
 		out: stdout, keys: keysOf(terminal), tick: ticker.C, now: time.Now, sort: o.sort, trouble: trouble.last,
-		size: func() (int, int, error) { return term.GetSize(int(terminal.Fd())) }, //nolint:gosec // G115: a file's descriptor
+		size: func() (int, int, error) { return term.GetSize(int(terminal.Fd())) },
 		look: func(ctx context.Context) (*nodes.View, error) {
 			view, err := cluster.Nodes(ctx, reader)
 			if err == nil {

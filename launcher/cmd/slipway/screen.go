@@ -146,7 +146,7 @@ func (s *screen) press(typed string) (quit bool) {
 func terminalOf(in io.Reader, out io.Writer) *os.File {
 	for _, end := range []any{in, out} {
 		file, ok := end.(*os.File)
-		if !ok || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // G115: a file's descriptor
+		if !ok || !term.IsTerminal(int(file.Fd())) {
 			return nil
 		}
 	}
@@ -155,7 +155,7 @@ func terminalOf(in io.Reader, out io.Writer) *os.File {
 
 // raw has the terminal hand over keys as they are typed, until restore is called.
 func raw(terminal *os.File) (restore func(), err error) {
-	fd := int(terminal.Fd()) //nolint:gosec // G115: a file's descriptor
+	fd := int(terminal.Fd())
 	state, err := term.MakeRaw(fd)
 	if err != nil {
 		return nil, fmt.Errorf("terminal: %w", err)

@@ -94,7 +94,11 @@ func Look(ctx context.Context, from client.Reader, now time.Time) (*View, error)
 	var claims v1alpha1.NodeClaimList
 	var pods corev1.PodList
 	for _, list := range []client.ObjectList{&claims, &nodes, &pods} {
-		if err := from.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil && !(list == &claims && meta.IsNoMatchError(err)) {
+		err := from.List(ctx, list, client.UnsafeDisableDeepCopy)
+		if list == &claims && meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("list %T: %w", list, err)
 		}
 	}
