@@ -39,7 +39,12 @@ func (c *Cluster) Follow(ctx context.Context, failed func(error)) (reader client
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- follower.Start(ctx) }()
-	return follower, func() error { return <-ended }, nil
+	wait = func() error { return <-ended }
+	// It refuses to be read before it has started; then the first read of a kind waits for it.
+	if !follower.WaitForCacheSync(ctx) {
+		return nil, nil, errors.Join(ctx.Err(), wait())
+	}
+	return follower, wait, nil
 }
 
 // slim leaves of a pod what package nodes reads: a cluster has many.
