@@ -142,6 +142,16 @@ func nodeSituations() map[string]*explain.Explanation {
 			n.Status.Conditions[0].Status, n.Status.Conditions[0].Message = corev1.ConditionUnknown, "Kubelet stopped posting node status."
 		})
 	})
+	explained("unhealthy-paused", claim(with(v1alpha1.ConditionImpaired, metav1.ConditionTrue, "InstanceStatus", "EC2's status check of the instance fails"),
+		with(v1alpha1.ConditionUnhealthy, metav1.ConditionTrue, v1alpha1.ConditionDisruptionPaused, "Ready has been Unknown for 30m; 3 of 4 nodes are unwell")), busy,
+		func(s *explain.Scene) {
+			s.Node = node(func(n *corev1.Node) {
+				n.Status.Conditions[0].Status, n.Status.Conditions[0].Message = corev1.ConditionUnknown, "Kubelet stopped posting node status."
+			})
+		}, of(func(p *v1alpha1.NodePool) {
+			p.Spec.Replicas = new(int64(4))
+			p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionDisruptionPaused, Status: metav1.ConditionTrue, Message: "3 of 4 nodes are unwell"}}
+		}))
 	explained("pool-gone", claim(), busy, func(s *explain.Scene) { s.Pool = nil })
 	explained("planned", claim(young(0)), absent, pods(pod("web-1", ""), pod("web-2", "")))
 	explained("booting", claim(young(1), func(c *v1alpha1.NodeClaim) {

@@ -165,7 +165,7 @@ func predicate(c metav1.Condition) string {
 		return "is taken back by AWS (%s)"
 	case decided(c):
 		return "is being removed (%s)"
-	case c.Type == v1alpha1.ConditionEmpty:
+	case c.Type == v1alpha1.ConditionEmpty, c.Type == v1alpha1.ConditionImpaired:
 		return "has been %s"
 	default:
 		return "is to go (%s) and is still there"
@@ -216,20 +216,19 @@ func (s *Scene) promised(claim *v1alpha1.NodeClaim) []string {
 	return names
 }
 
-// conditionPaused of a NodePool is True while nothing of it is disrupted by choice.
-const conditionPaused = "DisruptionPaused"
-
 // fate says when the node goes by the rules of its pool.
 func (s *Scene) fate(e *Explanation, claim *v1alpha1.NodeClaim) {
 	if s.Pool == nil {
 		e.detail("Its NodePool " + claim.Spec.NodePool + " is gone: it is removed for none of its reasons.")
 		return
 	}
-	if c := meta.FindStatusCondition(s.Pool.Status.Conditions, conditionPaused); c != nil && c.Status == metav1.ConditionTrue {
+	if c := meta.FindStatusCondition(s.Pool.Status.Conditions, v1alpha1.ConditionDisruptionPaused); c != nil && c.Status == metav1.ConditionTrue {
 		e.keep("NodePool " + s.Pool.Name + " is " + c.Type + ": " + c.Message)
 	}
 	d := s.Pool.Spec.Disruption
-	if after, never, err := d.EmptyFor(); err == nil && !meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionEmpty) {
+	if n := s.Pool.Spec.Replicas; n != nil {
+		e.detail(fmt.Sprintf("NodePool %s keeps %d nodes, whatever pods there are (replicas): none goes for being empty or underused", s.Pool.Name, *n))
+	} else if after, never, err := d.EmptyFor(); err == nil && !meta.IsStatusConditionTrue(claim.Status.Conditions, v1alpha1.ConditionEmpty) {
 		when := "Empty, it is removed after " + after.String()
 		if never {
 			when = "Empty, it is not removed (consolidateAfter is Never)"
