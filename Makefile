@@ -96,6 +96,10 @@ bench-burst: build ## measure bursts of pods until they are bound (BURST='--pods
 bench-reap: build ## measure how nodes that are emptied at once go (REAP='--nodes 100 --runs 3')
 	$(ASSETS) bin/slipway-dev bench-reap $(REAP)
 
+.PHONY: bench-consolidate
+bench-consolidate: build ## measure how underused clusters are consolidated, in memory (CONSOLIDATE='--nodes 5000')
+	bin/slipway-dev bench-consolidate $(CONSOLIDATE)
+
 PERF := scripts/bench/scheduler/perf
 
 .PHONY: bench-scheduler

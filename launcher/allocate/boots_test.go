@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/market"
 )
 
 // TestExpectedReady: how long a node will take is known from those before it, best from
@@ -92,7 +93,7 @@ func TestLateNode(t *testing.T) {
 			l.plan("test")
 			b := l.queue[0].batch
 			p, _ := newPlanner(t, interceptor.Funcs{})
-			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
+			v := &view{Market: &market.Market{}, rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
 			if err := p.addNodes(t.Context(), v, *b, sets.New[types.UID]("b")); err != nil {
 				t.Fatal(err)
 			}

@@ -21,10 +21,10 @@ import (
 // claim turns a planned node into the NodeClaim that records it.
 // Pods that are still to come get seats there.
 func (v *view) claim(n fit.Planned, toCome map[types.UID]kin) (*v1alpha1.NodeClaim, []seat) {
-	pool := v.budget.Offers[n.Templates[0]].Pool
+	pool := v.Budget.Offers[n.Templates[0]].Pool
 	var accepted []v1alpha1.AcceptedOffering
-	for _, t := range v.budget.Within(n.Templates) {
-		accepted = append(accepted, v.budget.Offers[t].Accepted())
+	for _, t := range v.Budget.Within(n.Templates) {
+		accepted = append(accepted, v.Budget.Offers[t].Accepted())
 	}
 	groups := v1alpha1.GroupOfferings(accepted...)
 	claim := v1alpha1.NewNodeClaim(names.SimpleNameGenerator.GenerateName(pool.Name+"-"), pool, groups[:min(len(groups), v1alpha1.MaxOfferingGroups)])
@@ -85,7 +85,7 @@ func formFleets(claims []*v1alpha1.NodeClaim, groups map[string]string) {
 func (v *view) summary(plan *fit.Plan) string {
 	counts := map[string]int{}
 	for _, n := range plan.Nodes {
-		counts[v.templates[n.Templates[0]].Node.Labels[corev1.LabelInstanceTypeStable]]++
+		counts[v.Templates[n.Templates[0]].Node.Labels[corev1.LabelInstanceTypeStable]]++
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
@@ -104,10 +104,10 @@ func oldestFirst(a, b *corev1.Pod) int {
 func (v *view) explain(unplaced []fit.Unplaced) []fit.Unplaced {
 	for i, u := range unplaced {
 		switch {
-		case len(v.templates) > 0:
-			unplaced[i].Reasons = append(u.Reasons, v.unusable...)
-		case len(v.unusable) > 0:
-			unplaced[i].Reasons = v.unusable
+		case len(v.Templates) > 0:
+			unplaced[i].Reasons = append(u.Reasons, v.Unusable...)
+		case len(v.Unusable) > 0:
+			unplaced[i].Reasons = v.Unusable
 		default:
 			unplaced[i].Reasons = []string{"there is no NodePool"}
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/market"
 )
 
 func replicas(n int32, change ...func(*appsv1.ReplicaSet)) *appsv1.ReplicaSet {
@@ -327,10 +328,10 @@ func TestSeatsCountForOtherSchedulers(t *testing.T) {
 	k, _ := kinOf(there)
 	mine := map[string][]*corev1.Pod{"c": {waiting("stand-in")}}
 	b := batch{claims: []*v1alpha1.NodeClaim{claim}, toCome: map[types.UID]kin{"to-come": k}, standIns: mine}
-	first := &view{rooms: map[string]*v1alpha1.NodeClaim{"nodeclaim/c": claim}}
+	first := &view{Market: &market.Market{}, rooms: map[string]*v1alpha1.NodeClaim{"nodeclaim/c": claim}}
 	b.giveSeats(first, []fit.Reused{{Node: "nodeclaim/c", Pods: []*corev1.Pod{there, toCome}}})
 	p, _ := newPlanner(t, interceptor.Funcs{})
-	second := &view{rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
+	second := &view{Market: &market.Market{}, rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
 	if err := p.addNodes(t.Context(), second, b, sets.New[types.UID]()); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/slipway-dev/slipway/launcher/market"
 )
 
 // loop is the state of a running Allocator; only its goroutine touches it.
@@ -78,7 +80,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	if err := l.recover(); err != nil {
 		return err
 	}
-	planner := planner{cfg: a.cfg, metrics: a.metrics, log: l.log}
+	planner := planner{cfg: a.cfg, metrics: a.metrics, log: l.log, market: market.Observer{Client: a.cfg.Client, Catalog: a.cfg.Catalog}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -17,7 +17,7 @@ import (
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cluster"
 	"github.com/slipway-dev/slipway/launcher/fit"
-	"github.com/slipway-dev/slipway/launcher/offering"
+	"github.com/slipway-dev/slipway/launcher/market"
 )
 
 // job is work for the planner; one of its fields is set, beside overtaken.
@@ -46,6 +46,11 @@ type batch struct {
 	leaving []*v1alpha1.NodeClaim
 	// succeeds names, of pods to come that are successors, the interrupted claim of those they follow.
 	succeeds map[types.UID]string
+	// below is, by name, what may be spent in the place of such claims at most, where they are
+	// removed to save money.
+	below map[string]float64
+	// frugal batches buy nothing.
+	frugal bool
 }
 
 type cancelledClaim struct{ name, reason string }
@@ -75,7 +80,6 @@ type result struct {
 const (
 	writeTimeout = 10 * time.Second // for one write to the API server
 	lostTimeout  = 30 * time.Second // for the API server to tell whether a lost write was done
-	typesTimeout = 20 * time.Second // for a pool's instance types, when they are not known yet
 	writers      = 16               // NodeClaims written at the same time
 )
 
@@ -84,7 +88,7 @@ type planner struct {
 	cfg     Config
 	metrics *metrics
 	log     logr.Logger
-	offers  offering.OfferCache
+	market  market.Observer
 	lookout cluster.Lookout
 }
 
@@ -162,8 +166,8 @@ func (p *planner) try(ctx context.Context, engine *fit.Engine, pods []*corev1.Po
 	}
 	improve := min(p.cfg.Improve, time.Duration(len(pods))*100*time.Microsecond)
 	plan, err := engine.Plan(ctx, fit.Input{
-		Pods: pods, Nodes: view.nodes, Open: sets.KeySet(view.rooms), Guessed: view.guessed, Templates: view.templates, DaemonSets: view.daemonSets,
-		Budget: view.budget, Variety: view.variety, Features: view.features, Alternatives: p.cfg.Alternatives, Improve: improve,
+		Pods: pods, Nodes: view.nodes, Open: sets.KeySet(view.rooms), Guessed: view.guessed, Templates: view.Templates, DaemonSets: view.DaemonSets,
+		Budget: view.Budget, Variety: view.Variety, Features: view.features, Frugal: b.frugal, Alternatives: p.cfg.Alternatives, Improve: improve,
 	})
 	view.took = time.Since(start)
 	return view, plan, err

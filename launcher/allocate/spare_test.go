@@ -17,6 +17,7 @@ import (
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/market"
 )
 
 // launched is a claim whose node is yet to come.
@@ -118,7 +119,7 @@ func TestRoomsOfClaims(t *testing.T) {
 				objects = append(objects, tt.node)
 			}
 			p, _ := newPlanner(t, interceptor.Funcs{}, objects...)
-			v := &view{rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
+			v := &view{Market: &market.Market{}, rooms: map[string]*v1alpha1.NodeClaim{}, guessed: map[string]func(string) bool{}}
 			if err := p.addNodes(t.Context(), v, batch{claims: []*v1alpha1.NodeClaim{tt.claim}}, sets.New[types.UID]("p")); err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package allocate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,13 +19,16 @@ import (
 )
 
 // Successors: where the cloud takes a node back, or the slow loop replaces one that has
-// expired or drifted, the pods on it will be followed by others
-// of the same owners, alike. Before the node is drained, room for those is found or bought.
+// expired or drifted, or removes one that is underutilized, the pods on it will be followed by
+// others of the same owners, alike. Before the node is drained, room for those is found or bought.
 // They are planned for as expected pods (lookahead.go), with the pods on the node thought
 // away: on nodes that exist, else on new ones, where they have seats. Once all those nodes
 // are ready the claim counts as Replaced, and its drain may begin.
 //
 // Pods without an owner have no successor, and those of a group come back with their group.
+//
+// Nodes that are removed to save money are planned for by themselves, all that are removed
+// together at once, and nothing is bought that costs more than they may (sparing.go).
 
 const (
 	// gatherNotices is how long the first interrupted node waits for others, to be planned
@@ -33,6 +37,9 @@ const (
 	// gatherSubstitutes is how long a node of a pool of a fixed size waits for the one that is
 	// launched in its place: its pods are to go there, not to a node bought for them.
 	gatherSubstitutes = 5 * time.Second
+	// gatherMoves is how long nodes that are removed to save money wait for the last of those
+	// that go with them.
+	gatherMoves = 500 * time.Millisecond
 	// tellAgain is after how long a claim is told again that it is replaced.
 	tellAgain = 5 * time.Second
 )
@@ -75,6 +82,10 @@ func (l *loop) replacing(claim *v1alpha1.NodeClaim) {
 		}
 		s = &succession{kin: sets.New[kin](), on: map[types.UID]string{}, notBefore: time.Now().Add(wait)}
 		l.successions[claim.Name] = s
+		if _, sparing := claim.MaxReplacement(); sparing {
+			s.notBefore = time.Now().Add(gatherMoves)
+			l.awaitMoves(s.notBefore)
+		}
 	}
 	s.claim = claim
 }
@@ -134,7 +145,7 @@ func (l *loop) succeed(now time.Time) (next time.Time) {
 		}
 	}
 	if len(due) > 0 && !l.planning {
-		l.planSuccessors(due, now)
+		l.planSuccessors(ofOneKind(due), now)
 	}
 	return next
 }
@@ -161,6 +172,10 @@ func (l *loop) checkSuccession(s *succession, now time.Time) {
 			lost = true
 		}
 	}
+	if _, sparing := s.claim.MaxReplacement(); lost && sparing {
+		l.noRoom(s, now, "a node that its pods were to move to is gone")
+		return
+	}
 	if lost && s.settled {
 		s.settled = false
 		s.failures++
@@ -181,13 +196,22 @@ func (l *loop) ready(s *succession) bool {
 // planSuccessors hands the successors without room to the planner.
 func (l *loop) planSuccessors(due []*succession, now time.Time) {
 	claims, leaving := l.held()
-	b := &batch{claims: claims, leaving: leaving, standIns: l.standIns(), toCome: map[types.UID]kin{}, succeeds: map[types.UID]string{}}
+	b := &batch{
+		claims: claims, leaving: leaving, standIns: l.standIns(), toCome: map[types.UID]kin{}, succeeds: map[types.UID]string{}, below: map[string]float64{},
+	}
 	for _, s := range due {
-		pods, err := l.successorsOf(s.claim)
+		pods, stuck, err := l.successorsOf(s.claim)
 		if err != nil {
 			s.notBefore = now.Add(backoff(1))
 			l.log.Error(err, "cannot tell which pods are on an interrupted node", "nodeclaim", s.claim.Name)
 			continue
+		}
+		if below, sparing := s.claim.MaxReplacement(); sparing {
+			if stuck = cmp.Or(stuck, strangers(pods)); stuck != "" {
+				l.noRoom(s, now, stuck)
+				continue
+			}
+			b.below[s.claim.Name] = below
 		}
 		for _, pod := range pods {
 			k, ok := kinOf(pod)
@@ -211,26 +235,30 @@ func (l *loop) planSuccessors(due []*succession, now time.Time) {
 	}
 }
 
-// successorsOf makes the expected pods that follow those on an interrupted node.
-func (l *loop) successorsOf(claim *v1alpha1.NodeClaim) (successors []*corev1.Pod, err error) {
+// successorsOf makes the expected pods that follow those on a node; stuck names one that
+// will have none.
+func (l *loop) successorsOf(claim *v1alpha1.NodeClaim) (successors []*corev1.Pod, stuck string, err error) {
 	if claim.Status.NodeName == "" {
-		return nil, nil
+		return nil, "", nil
 	}
 	pods, err := cluster.PodsOn(l.ctx, l.cfg.Client, claim.Status.NodeName)
 	if err != nil {
-		return nil, fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
+		return nil, "", fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 	}
 	for i := range pods {
 		pod := &pods[i]
-		if pod.DeletionTimestamp != nil || cluster.IsFinished(pod) || cluster.IsDaemonPod(pod) || metav1.GetControllerOfNoCopy(pod) == nil ||
-			cluster.GroupOf(pod) != "" || l.cfg.Engines[pod.Spec.SchedulerName] == nil {
+		if pod.DeletionTimestamp != nil || cluster.IsFinished(pod) || cluster.IsDaemonPod(pod) {
+			continue
+		}
+		if metav1.GetControllerOfNoCopy(pod) == nil || cluster.GroupOf(pod) != "" || l.cfg.Engines[pod.Spec.SchedulerName] == nil {
+			stuck = "pod " + pod.Namespace + "/" + pod.Name + " cannot be moved"
 			continue
 		}
 		pod.UID, pod.Name = pod.UID+"/successor", pod.Name+"-successor"
 		pod.Spec.NodeName, pod.Status = "", corev1.PodStatus{}
 		successors = append(successors, pod)
 	}
-	return successors, nil
+	return successors, stuck, nil
 }
 
 // succeededBy takes in a plan for successors.
@@ -253,15 +281,19 @@ func (l *loop) succeededBy(r *succeeded, now time.Time) {
 		}
 	}
 	for name := range without {
-		s := l.successions[name]
-		s.settled = false
-		s.failures++
-		s.notBefore = now.Add(backoff(s.failures))
-		why := "no room for some of the pods that will follow: " + strings.Join(r.reasons, "; ")
-		if len(why) > longestReason {
-			why = strings.ToValidUTF8(why[:longestReason], "")
-		}
-		l.log.Info("successors have no room", "nodeclaim", name, "reason", why, "again", backoff(s.failures).String())
-		l.submit(job{replaced: &replacedClaim{name, metav1.ConditionFalse, "NoRoom", why}})
+		l.noRoom(l.successions[name], now, "no room for some of the pods that will follow: "+strings.Join(r.reasons, "; "))
 	}
+}
+
+// noRoom has a claim say that successors have no room. Where it has to go at any price they
+// are planned for again later.
+func (l *loop) noRoom(s *succession, now time.Time, why string) {
+	s.settled = false
+	s.failures++
+	s.notBefore = now.Add(backoff(s.failures))
+	if len(why) > longestReason {
+		why = strings.ToValidUTF8(why[:longestReason], "")
+	}
+	l.log.Info("successors have no room", "nodeclaim", s.claim.Name, "reason", why, "again", backoff(s.failures).String())
+	l.submit(job{replaced: &replacedClaim{s.claim.Name, metav1.ConditionFalse, "NoRoom", why}})
 }

@@ -27,6 +27,10 @@ type refusal struct {
 // decide makes the plan for pods of one scheduler. Groups of which it cannot place as many
 // as must start together are left out, and it is made again without them.
 func (p *planner) decide(ctx context.Context, engine *fit.Engine, pods []*corev1.Pod, b batch) (*view, *fit.Plan, map[string]refusal, error) {
+	if len(b.below) > 0 {
+		view, plan, err := p.spare(ctx, engine, pods, b)
+		return view, plan, nil, err
+	}
 	refused := map[string]refusal{}
 	pods, err := p.chooseZones(ctx, engine, pods, b, refused)
 	if err != nil {
@@ -172,7 +176,7 @@ func (p *planner) chooseZone(ctx context.Context, engine *fit.Engine, name strin
 		}
 	}
 	if best == nil {
-		return nil, fmt.Sprintf("no zone holds enough pods of %s: %s", name, strings.Join(append(reasons, view.unusable...), "; ")), nil
+		return nil, fmt.Sprintf("no zone holds enough pods of %s: %s", name, strings.Join(append(reasons, view.Unusable...), "; ")), nil
 	}
 	return tied, "", nil
 }
@@ -224,7 +228,7 @@ func (v *view) zoneOf(group string) (zone string) {
 // zones are all that something can be bought in.
 func (v *view) zones() []string {
 	zones := sets.New[string]()
-	for _, t := range v.templates {
+	for _, t := range v.Templates {
 		zones.Insert(t.Node.Labels[corev1.LabelTopologyZone])
 	}
 	return sets.List(zones)

@@ -30,8 +30,9 @@ type Config struct {
 	NodeClaims     NodeClaims     `json:"nodeClaims,omitzero"`
 	// KarpenterLabels gives nodes their labels under Karpenter's keys as well (karpenter.sh/nodepool,
 	// karpenter.sh/capacity-type, karpenter.k8s.aws/instance-family and so on), for pods that select by them.
-	KarpenterLabels bool   `json:"karpenterLabels,omitempty"`
-	Repair          Repair `json:"repair,omitzero"`
+	KarpenterLabels bool          `json:"karpenterLabels,omitempty"`
+	Repair          Repair        `json:"repair,omitzero"`
+	Consolidation   Consolidation `json:"consolidation,omitzero"`
 	// UnavailableFor is how long an offering that had no capacity is left alone; default 3m.
 	UnavailableFor metav1.Duration `json:"unavailableFor,omitzero"`
 	// Client bounds the launcher's requests to the API server.
@@ -104,6 +105,14 @@ type Repair struct {
 	Toleration metav1.Duration `json:"toleration,omitzero"`
 }
 
+// Consolidation paces the removal of underutilized nodes.
+type Consolidation struct {
+	// Every is how often the whole cluster is looked at; default 10s.
+	Every metav1.Duration `json:"every,omitzero"`
+	// MinAge is how old a node is at least when it goes; default 5m.
+	MinAge metav1.Duration `json:"minAge,omitzero"`
+}
+
 // Client bounds requests a second to the API server.
 type Client struct {
 	QPS   float32 `json:"qps,omitempty"`   // default 500
@@ -163,6 +172,7 @@ type duration struct {
 
 func (c *Config) durations() []duration {
 	election, batch, claims := field.NewPath("leaderElection"), field.NewPath("batch"), field.NewPath("nodeClaims")
+	consolidation := field.NewPath("consolidation")
 	return []duration{
 		{election.Child("leaseDuration"), &c.LeaderElection.LeaseDuration, 15 * time.Second},
 		{election.Child("renewDeadline"), &c.LeaderElection.RenewDeadline, 10 * time.Second},
@@ -174,6 +184,8 @@ func (c *Config) durations() []duration {
 		{claims.Child("initializationTimeout"), &c.NodeClaims.InitializationTimeout, 15 * time.Minute},
 		{claims.Child("collectEvery"), &c.NodeClaims.CollectEvery, 2 * time.Minute},
 		{field.NewPath("repair", "toleration"), &c.Repair.Toleration, 30 * time.Minute},
+		{consolidation.Child("every"), &c.Consolidation.Every, 10 * time.Second},
+		{consolidation.Child("minAge"), &c.Consolidation.MinAge, 5 * time.Minute},
 		{field.NewPath("unavailableFor"), &c.UnavailableFor, 3 * time.Minute},
 	}
 }

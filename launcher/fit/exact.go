@@ -39,6 +39,9 @@ func (v *verifier) pass(shapes []*shape) (progress bool) {
 // leniently makes a pass without the domains that have no node yet: where nothing can be
 // bought there (limits, another constraint of the pod), they do not exist to the scheduler.
 func (v *verifier) leniently(shapes []*shape) bool {
+	if v.input.Frugal {
+		return false
+	}
 	v.lenient = true
 	defer func() { v.lenient = false }()
 	return v.pass(shapes)
@@ -96,6 +99,9 @@ func (v *verifier) placeFor(t try) *place {
 // buyFor buys the node that is cheapest for the pods of the shape that wait: one answer
 // of the plugins for each kind of node.
 func (v *verifier) buyFor(t try) *place {
+	if v.input.Frugal {
+		return nil
+	}
 	c := v.classes[t.shape.class]
 	var candidates []int
 	for i, k := range v.kindOf {

@@ -46,6 +46,10 @@ func (v *verifier) problem(earlier []*place) pack.Problem {
 			Most: c.most(), Free: len(c.hostOwned) == 0 && len(c.hostMatched) == 0 && !c.ports,
 		})
 	}
+	p.Rooms = v.roomsOf(earlier, len(slots))
+	if v.input.Frugal {
+		return p
+	}
 	types := map[string]int{}
 	for t := range v.input.Templates {
 		tmpl := &v.input.Templates[t]
@@ -58,7 +62,6 @@ func (v *verifier) problem(earlier []*place) pack.Problem {
 			Kind: v.kindOf[t], Type: types[name], Limit: tmpl.Limit,
 		})
 	}
-	p.Rooms = v.roomsOf(earlier, len(slots))
 	return p
 }
 

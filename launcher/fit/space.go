@@ -28,7 +28,10 @@ type Input struct {
 	// that are left out none is.
 	Guessed map[string]func(label string) bool
 	// Templates that may be bought.
-	Templates  []Template
+	Templates []Template
+	// Frugal plans buy nothing: Templates only tell where there could be nodes, so that pods
+	// that are to be spread do not crowd where there happen to be some.
+	Frugal     bool
 	DaemonSets []*appsv1.DaemonSet
 	// Budget bounds how many nodes of a template are bought; nil is no bound.
 	Budget Budget

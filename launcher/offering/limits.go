@@ -104,6 +104,15 @@ type Budget struct {
 	Slots map[string]int
 }
 
+// Clone returns a Budget to count on without counting here.
+func (b Budget) Clone() Budget {
+	limits := &Limits{pools: make(map[string]*poolLimits, len(b.Limits.pools))}
+	for name, p := range b.Limits.pools {
+		limits.pools[name] = &poolLimits{p.names, p.limit, p.used.DeepCopy()}
+	}
+	return Budget{Limits: limits, Offers: b.Offers, Slots: maps.Clone(b.Slots)}
+}
+
 // Take implements fit.Budget.
 func (b Budget) Take(offer int) error {
 	o := b.Offers[offer]

@@ -17,6 +17,7 @@ var ErrBudget = errors.New("invalid disruption budget")
 // allowance is what the budgets of a pool allow.
 type allowance struct {
 	nodes  int    // that may be on their way out at once
+	of     int    // nodes that the pool has
 	budget string // that says so, as written
 }
 
@@ -40,7 +41,7 @@ func allowed(budgets []v1alpha1.Budget, reason v1alpha1.DisruptionReason, total 
 		}
 		applies := len(b.Reasons) == 0 || slices.Contains(b.Reasons, reason)
 		if holds && applies && n < least.nodes {
-			least = allowance{n, written(b)}
+			least = allowance{nodes: n, budget: written(b)}
 		}
 	}
 	return least, nil

@@ -32,7 +32,16 @@ func begunFor(claim *v1alpha1.NodeClaim, condition string) bool {
 // isLeaving tells whether the removal of the claim's node has begun, whatever for.
 func isLeaving(claim *v1alpha1.NodeClaim) bool {
 	return isDisrupting(claim) || begunFor(claim, v1alpha1.ConditionExpired) || begunFor(claim, v1alpha1.ConditionDrifted) ||
-		begunFor(claim, v1alpha1.ConditionUnhealthy) || begunFor(claim, v1alpha1.ConditionSurplus)
+		begunFor(claim, v1alpha1.ConditionUnhealthy) || begunFor(claim, v1alpha1.ConditionSurplus) ||
+		begunFor(claim, v1alpha1.ConditionConsolidatable)
+}
+
+// conditionFor is the condition by which a reason is told: of most, the one of its name.
+func conditionFor(reason v1alpha1.DisruptionReason) string {
+	if reason == v1alpha1.ReasonUnderutilized {
+		return v1alpha1.ConditionConsolidatable
+	}
+	return string(reason)
 }
 
 // setEmpty writes the condition Empty and tells whether that changed it. at is when
@@ -41,15 +50,15 @@ func isLeaving(claim *v1alpha1.NodeClaim) bool {
 func (r *remover) setEmpty(ctx context.Context, claim *v1alpha1.NodeClaim, status metav1.ConditionStatus, reason, message string, at time.Time) (wrote bool, err error) {
 	return r.setCondition(ctx, claim, reason == reasonNoPods, metav1.Condition{
 		Type: v1alpha1.ConditionEmpty, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(at.Truncate(time.Second)),
-	})
+	}, nil)
 }
 
-// setCondition writes a condition of the claim and tells whether that changed it; anew
-// makes its time count even if the status is as it was.
+// setCondition writes a condition of the claim, and what more is to be changed with it, and
+// tells whether that changed it; anew makes its time count even if the status is as it was.
 //
 // Conditions are a list, which a merge patch replaces as a whole while other writers
 // have conditions of their own in it: hence the lock.
-func (r *remover) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim, anew bool, c metav1.Condition) (wrote bool, err error) {
+func (r *remover) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim, anew bool, c metav1.Condition, more func(*v1alpha1.NodeClaimStatus)) (wrote bool, err error) {
 	base := claim.DeepCopy()
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		next := base.DeepCopy()
@@ -58,6 +67,9 @@ func (r *remover) setCondition(ctx context.Context, claim *v1alpha1.NodeClaim, a
 		}
 		c.ObservedGeneration = next.Generation
 		meta.SetStatusCondition(&next.Status.Conditions, c)
+		if more != nil {
+			more(&next.Status)
+		}
 		if base.IsBeingReplaced() != next.IsBeingReplaced() { // it holds for one attempt
 			meta.RemoveStatusCondition(&next.Status.Conditions, v1alpha1.ConditionReplaced)
 		}

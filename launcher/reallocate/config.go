@@ -11,6 +11,9 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
+	"github.com/slipway-dev/slipway/launcher/consolidate"
+	"github.com/slipway-dev/slipway/launcher/fit"
+	"github.com/slipway-dev/slipway/launcher/market"
 )
 
 // ErrConfig is wrapped by every complaint about a Config.
@@ -33,6 +36,18 @@ type Config struct {
 	Clock clock.PassiveClock
 	// Metrics is where the package registers its metrics.
 	Metrics prometheus.Registerer
+
+	// Engines, by scheduler name, tell where pods fit, and Catalog what can be bought. Without
+	// Engines no node is removed for being underutilized. They are used for nothing else.
+	Engines map[string]*fit.Engine
+	Catalog market.Catalog
+	// ConsolidateEvery is how often the whole cluster is looked at for nodes whose end saves
+	// money. 10 s.
+	ConsolidateEvery time.Duration
+	// MinAge is how old a node is at least when it is removed for that. 5 min.
+	MinAge time.Duration
+	// Terms are what that has to be worth. consolidate.DefaultTerms.
+	Terms consolidate.Terms
 
 	// Concurrency is how many nodes may be looked at and written about at once. 50.
 	Concurrency int
@@ -62,6 +77,7 @@ func (c *Config) setDefaults() error {
 		{"Recorder", c.Recorder == nil},
 		{"Clock", c.Clock == nil},
 		{"Metrics", c.Metrics == nil},
+		{"Catalog", c.Catalog == nil && len(c.Engines) > 0},
 	} {
 		if required.missing {
 			return fmt.Errorf("%w: %s is missing", ErrConfig, required.name)
@@ -73,6 +89,9 @@ func (c *Config) setDefaults() error {
 	if c.Concurrency == 0 {
 		c.Concurrency = 50
 	}
+	if c.Terms == (consolidate.Terms{}) {
+		c.Terms = consolidate.DefaultTerms()
+	}
 	for _, d := range []struct {
 		name   string
 		value  *time.Duration
@@ -83,6 +102,8 @@ func (c *Config) setDefaults() error {
 		{"RestAfter", &c.RestAfter, 30 * time.Minute},
 		{"Toleration", &c.Toleration, 30 * time.Minute},
 		{"RetryBlocked", &c.RetryBlocked, 10 * time.Second},
+		{"ConsolidateEvery", &c.ConsolidateEvery, 10 * time.Second},
+		{"MinAge", &c.MinAge, 5 * time.Minute},
 	} {
 		if *d.value < 0 {
 			return fmt.Errorf("%w: %s is %s, want more than 0", ErrConfig, d.name, *d.value)

@@ -138,7 +138,7 @@ func (r *remover) tell(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 	held := was != nil && was.Status == metav1.ConditionTrue
 	switch {
 	case c.message != "" && !held:
-		if _, err := r.setCondition(ctx, claim, false, r.conditionOf(c, c.condition, c.message)); err != nil {
+		if _, err := r.setCondition(ctx, claim, false, r.conditionOf(c, c.condition, c.message), nil); err != nil {
 			return err
 		}
 		log.FromContext(ctx).Info("node is outdated", "node", node.Name, "for", c.reason, "reason", c.condition, "message", c.message)
@@ -152,7 +152,7 @@ func (r *remover) tell(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 		}
 		over := r.conditionOf(c, "Not"+string(c.reason), "holds no more")
 		over.Status = metav1.ConditionFalse
-		if _, err := r.setCondition(ctx, claim, false, over); err != nil {
+		if _, err := r.setCondition(ctx, claim, false, over, nil); err != nil {
 			return err
 		}
 		r.waiting.remove(claim.Name)

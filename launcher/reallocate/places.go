@@ -37,32 +37,51 @@ func (p *places) take(ctx context.Context, r *remover, claim *v1alpha1.NodeClaim
 	if err := p.seed(ctx, r.direct); err != nil {
 		return "", err
 	}
+	leaving, may, err := p.count(ctx, r, claim.UID, pool, reason)
+	if err != nil {
+		return "", err
+	}
+	if leaving >= may.nodes {
+		return fmt.Sprintf("pool %s allows %d of its %d nodes to be disrupted at a time (budget %q), %d are", pool.Name, may.nodes, may.of, may.budget, leaving), nil
+	}
+	if p.taken[claim.Name].claim != claim.UID {
+		p.taken[claim.Name] = place{claim: claim.UID}
+	}
+	return "", nil
+}
+
+// count counts the nodes of a pool that are on their way out, the claim's own aside, and says
+// how many may be.
+func (p *places) count(ctx context.Context, r *remover, claim types.UID, pool *v1alpha1.NodePool, reason v1alpha1.DisruptionReason) (leaving int, may allowance, err error) {
 	var claims v1alpha1.NodeClaimList
 	if err := r.client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
-		return "", fmt.Errorf("list nodeclaims: %w", err)
+		return 0, allowance{}, fmt.Errorf("list nodeclaims: %w", err)
 	}
-	total, leaving := 0, 0
+	total := 0
 	for i := range claims.Items {
 		c := &claims.Items[i]
 		if c.Spec.NodePool != pool.Name || !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionRegistered) {
 			continue
 		}
 		total++
-		if c.UID != claim.UID && p.isLeaving(c) {
+		if c.UID != claim && p.isLeaving(c) {
 			leaving++
 		}
 	}
-	may, err := allowed(pool.Spec.Disruption.Budgets, reason, total, r.clock.Now())
-	if err != nil {
-		return "", err
+	may, err = allowed(pool.Spec.Disruption.Budgets, reason, total, r.clock.Now())
+	may.of = total
+	return leaving, may, err
+}
+
+// left is how many more places there are in a pool's budgets for the reason.
+func (p *places) left(ctx context.Context, r *remover, pool *v1alpha1.NodePool, reason v1alpha1.DisruptionReason) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.seed(ctx, r.direct); err != nil {
+		return 0, err
 	}
-	if leaving >= may.nodes {
-		return fmt.Sprintf("pool %s allows %d of its %d nodes to be disrupted at a time (budget %q), %d are", pool.Name, may.nodes, total, may.budget, leaving), nil
-	}
-	if p.taken[claim.Name].claim != claim.UID {
-		p.taken[claim.Name] = place{claim: claim.UID}
-	}
-	return "", nil
+	leaving, may, err := p.count(ctx, r, "", pool, reason)
+	return max(0, may.nodes-leaving), err
 }
 
 // seed reads, once, what the last leader had given away: its last writes may not be in

@@ -21,17 +21,24 @@ import (
 // disruptedTaint keeps new pods off a node that is on its way out.
 var disruptedTaint = corev1.Taint{Key: v1alpha1.DisruptedTaintKey, Effect: corev1.TaintEffectNoSchedule}
 
+// beingRemoved ends the message of a condition by which a node is being removed.
+const beingRemoved = "; being removed"
+
 // cause is why a node is to go.
 type cause struct {
-	reason    v1alpha1.DisruptionReason // Empty, Expired, Drifted or Unhealthy, which are conditions as well
-	condition string                    // the condition's reason while nothing else is to be said
-	message   string                    // "empty for its pool's consolidateAfter"
+	reason    v1alpha1.DisruptionReason
+	condition string // the condition's reason while nothing else is to be said
+	message   string // "empty for its pool's consolidateAfter"
 	// needed says, by a reader of pods, what the node is needed for; empty when for nothing.
 	needed func(ctx context.Context, pods client.Reader, claim *v1alpha1.NodeClaim, node *corev1.Node) (string, error)
 	// withPods: there may be pods on the node, whose successors need room before it goes.
 	withPods bool
 	// forced: nobody can forbid it.
 	forced bool
+	// sparing: the node only goes to save money, and stays where that turns out not to pay.
+	sparing bool
+	// mark, if set, notes on the claim how its node is to be removed.
+	mark func(*v1alpha1.NodeClaimStatus)
 	// keep ends the cause when the node turns out to be needed.
 	keep func(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, why string) error
 }
@@ -147,8 +154,8 @@ func (r *remover) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *co
 			return fmt.Errorf("nodeclaim %s: %w", claim.Name, err)
 		}
 	}
-	if was := meta.FindStatusCondition(claim.Status.Conditions, string(c.reason)); was == nil || was.Reason != reason {
-		_, err := r.setCondition(ctx, claim, false, r.conditionOf(c, reason, c.message+"; "+why))
+	if was := meta.FindStatusCondition(claim.Status.Conditions, conditionFor(c.reason)); was == nil || was.Reason != reason {
+		_, err := r.setCondition(ctx, claim, false, r.conditionOf(c, reason, c.message+"; "+why), nil)
 		if err != nil {
 			return client.IgnoreNotFound(err)
 		}
@@ -163,7 +170,7 @@ func (r *remover) block(ctx context.Context, claim *v1alpha1.NodeClaim, node *co
 // any more. The condition is written first: it says who put the taint there, to whoever
 // goes on after a crash.
 func (r *remover) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, c cause) (time.Duration, error) {
-	if _, err := r.setCondition(ctx, claim, false, r.conditionOf(c, reasonDisrupting, c.message+"; being removed")); err != nil {
+	if _, err := r.setCondition(ctx, claim, false, r.conditionOf(c, reasonDisrupting, c.message+beingRemoved), c.mark); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
 	if err := r.taint(ctx, node); err != nil {
@@ -177,13 +184,13 @@ func (r *remover) mark(ctx context.Context, claim *v1alpha1.NodeClaim, node *cor
 // says so, which the cache may not show yet.
 func (r *remover) begun(claim *v1alpha1.NodeClaim, reason v1alpha1.DisruptionReason) bool {
 	place := r.places.of(claim)
-	return begunFor(claim, string(reason)) || place.reason == reason && !place.settled.IsZero()
+	return begunFor(claim, conditionFor(reason)) || place.reason == reason && !place.settled.IsZero()
 }
 
 // conditionOf is the condition by which a cause is told.
 func (r *remover) conditionOf(c cause, reason, message string) metav1.Condition {
 	return metav1.Condition{
-		Type: string(c.reason), Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(r.clock.Now()),
+		Type: conditionFor(c.reason), Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(r.clock.Now()),
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,6 +38,11 @@ type remover struct {
 	places   places
 	waiting  waiting
 	rests    rests
+
+	// What removes nodes that are underutilized (consolidation.go).
+	schedulers sets.Set[string] // whose pods can be planned for
+	moves      moves
+	departures departures
 }
 
 // Reconcile decides about one claim's node.
@@ -70,8 +77,14 @@ func (r *remover) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 			return reconcile.Result{RequeueAfter: wait}, err
 		}
 	}
-	more, err := r.byOutdatedness(ctx, claim, node)
-	return reconcile.Result{RequeueAfter: sooner(until, sooner(wait, more))}, err
+	for _, method := range []func(context.Context, *v1alpha1.NodeClaim, *corev1.Node) (time.Duration, error){r.byUnderuse, r.byOutdatedness} {
+		more, err := method(ctx, claim, node)
+		wait = sooner(wait, more)
+		if err != nil || r.begun(claim, v1alpha1.ReasonUnderutilized) {
+			return reconcile.Result{RequeueAfter: sooner(until, wait)}, err
+		}
+	}
+	return reconcile.Result{RequeueAfter: sooner(until, wait)}, nil
 }
 
 // sooner is the shorter of two waits, of which zero means to wait for an event.
@@ -88,4 +101,5 @@ func (r *remover) forget(name string) {
 	r.places.free(name)
 	r.waiting.remove(name)
 	r.rests.end(name)
+	r.moves.drop(name)
 }

@@ -23,6 +23,10 @@ func (r *remover) replaced(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	if done != nil && done.Status == metav1.ConditionTrue {
 		return 0, nil
 	}
+	if done != nil && c.sparing {
+		r.rests.begin(claim, r.clock.Now().Add(r.rest))
+		return r.rest, r.block(ctx, claim, node, c, reasonNotWorthIt, done.Message)
+	}
 	if left := since.Add(r.patience).Sub(r.clock.Now()); left > 0 {
 		return left, nil
 	}

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -23,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	"github.com/slipway-dev/slipway/launcher/cluster"
@@ -41,6 +43,9 @@ const reconcileTimeout = 15 * time.Second
 type metrics struct {
 	disruptions *prometheus.CounterVec
 	paused      *prometheus.GaugeVec
+	passes      prometheus.Histogram
+	movedPods   prometheus.Counter
+	saved       prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -53,11 +58,24 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "slipway_disruption_paused",
 			Help: "1 for each NodePool whose nodes are left alone, since too many are unhealthy or new ones do not come.",
 		}, []string{"nodepool", "reason"}),
+		passes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "slipway_consolidation_pass_seconds",
+			Help:    "How long it took to look at the whole cluster for nodes whose end saves money.",
+			Buckets: []float64{.005, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		movedPods: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slipway_consolidation_pods_total",
+			Help: "Pods on the nodes that were chosen to go because that saves money.",
+		}),
+		saved: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slipway_consolidation_savings_dollars_per_hour_total",
+			Help: "Price of the nodes that were chosen to go, less that of what was to be bought in their place.",
+		}),
 	}
-	for _, reason := range []v1alpha1.DisruptionReason{v1alpha1.ReasonEmpty, v1alpha1.ReasonExpired, v1alpha1.ReasonDrifted, v1alpha1.ReasonUnhealthy, v1alpha1.ReasonSurplus} {
+	for _, reason := range []v1alpha1.DisruptionReason{v1alpha1.ReasonEmpty, v1alpha1.ReasonExpired, v1alpha1.ReasonDrifted, v1alpha1.ReasonUnhealthy, v1alpha1.ReasonSurplus, v1alpha1.ReasonUnderutilized} {
 		m.disruptions.WithLabelValues(string(reason))
 	}
-	for _, c := range []prometheus.Collector{m.disruptions, m.paused} {
+	for _, c := range []prometheus.Collector{m.disruptions, m.paused, m.passes, m.movedPods, m.saved} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of reallocate: %w", err)
 		}
@@ -79,6 +97,10 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 		return err
 	}
 	r := newRemover(mgr.GetClient(), mgr.GetAPIReader(), cfg, m)
+	consolidator := newConsolidator(r, cfg)
+	if err := mgr.Add(consolidator); err != nil {
+		return fmt.Errorf("set up consolidation: %w", err)
+	}
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named("reallocate").
 		For(&v1alpha1.NodeClaim{}).
@@ -87,6 +109,7 @@ func SetupWithManager(mgr manager.Manager, cfg Config) error {
 		Watches(&v1alpha1.EC2NodeClass{}, handler.EnqueueRequestsFromMapFunc(r.claimsOfClass)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.claimOfNode), builder.WithPredicates(nodeChanges())).
 		Watches(&corev1.Pod{}, r.podHandler()).
+		WatchesRawSource(source.Channel(consolidator.chosen, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: cfg.Concurrency,
 			// With the priority queue, a controller of v0.24.1 can hang when it is stopped
@@ -126,6 +149,7 @@ func newRemover(c client.Client, direct client.Reader, cfg Config, m *metrics) *
 		rest:     cfg.RestAfter,
 
 		toleration: cfg.Toleration,
+		schedulers: sets.KeySet(cfg.Engines),
 	}
 }
 
@@ -220,6 +244,7 @@ func (r *remover) noteLeaving(ctx context.Context, pod *corev1.Pod) {
 	}
 	if err := r.client.Get(ctx, client.ObjectKey{Name: pod.Spec.NodeName}, &corev1.Node{}); err == nil {
 		r.episodes.podLeft(pod.Spec.NodeName, r.clock.Now())
+		r.departures.note(pod.Spec.NodeName, r.clock.Now())
 	}
 }
 
@@ -298,6 +323,7 @@ func (r *remover) claimsOfClass(ctx context.Context, o client.Object) []reconcil
 func (r *remover) placeFreed(ctx context.Context, ev event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	claim := ev.Object.(*v1alpha1.NodeClaim)
 	r.episodes.end(claim.Name, claim.Status.NodeName)
+	r.departures.forget(claim.Status.NodeName)
 	for _, req := range requests(slices.Concat(r.waiting.some(claim.Spec.NodePool), r.replacementsOf(ctx, claim))...) {
 		queue.Add(req)
 	}

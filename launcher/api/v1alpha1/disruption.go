@@ -36,12 +36,14 @@ const (
 
 // Disruption says when and how fast the pool's nodes may be removed.
 type Disruption struct {
-	// ConsolidationPolicy says which nodes may be removed to save money. Only WhenEmpty is supported yet.
+	// ConsolidationPolicy says which nodes may be removed to save money. WhenEmpty: those
+	// without pods. WhenEmptyOrUnderutilized: also those whose pods have room elsewhere, or on
+	// fewer or cheaper nodes that are bought for them first.
 	//
 	// +kubebuilder:default=WhenEmpty
-	// +kubebuilder:validation:XValidation:rule="self == 'WhenEmpty'",message="consolidationPolicy WhenEmptyOrUnderutilized is not supported yet; use WhenEmpty or leave it out"
 	ConsolidationPolicy ConsolidationPolicy `json:"consolidationPolicy,omitempty"`
-	// ConsolidateAfter is how long a node must have been empty, or "Never".
+	// ConsolidateAfter is how long a node must have been empty, or "Never". Of one with pods it
+	// is how long none must have come or gone until it may be removed for being underutilized.
 	//
 	// +kubebuilder:default="30s"
 	// +kubebuilder:validation:MaxLength=18
@@ -88,8 +90,8 @@ type Budget struct {
 // Never as a duration means what it says.
 const Never = "Never"
 
-// EmptyFor returns how long a node of the pool must have been empty before it may be
-// removed; never is true when it may not be.
+// EmptyFor returns how long a node of the pool must have been empty, or without a pod that
+// comes or goes, before it may be removed; never is true when it may not be.
 func (d Disruption) EmptyFor() (after time.Duration, never bool, err error) {
 	if d.ConsolidateAfter == "" { // written by a client that bypassed the schema's defaults
 		return DefaultConsolidateAfter, false, nil

@@ -179,6 +179,10 @@ type NodeClaimStatus struct {
 	//
 	// +kubebuilder:validation:MaxItems=512
 	Released []types.UID `json:"released,omitempty"`
+	// ReplaceBelow is, of a node that is removed for being underutilized, what may be spent in
+	// its place, in US dollars per hour: all that is bought for the pods of nodes that go
+	// together costs less than their amounts together, or nothing is bought and they stay.
+	ReplaceBelow *resource.Quantity `json:"replaceBelow,omitempty"`
 	// EndsAt is when the cloud ends the instance, if it has said so.
 	EndsAt *metav1.Time `json:"endsAt,omitempty"`
 	// Conditions say how far the claim has come: Launched, Registered, Initialized, and how it ends.
@@ -248,6 +252,24 @@ func NewNodeClaim(name string, pool *NodePool, offerings []OfferingGroup) *NodeC
 	maps.Copy(claim.Spec.Labels, template.Metadata.Labels)
 	claim.Spec.Labels[LabelNodePool] = pool.Name
 	return claim
+}
+
+// MaxReplacement is what may be spent in the place of a node that is being removed for being
+// underutilized, in US dollars per hour; ok is false for any other, which is replaced at any
+// price: one that the cloud takes back among them.
+func (nc *NodeClaim) MaxReplacement() (below float64, ok bool) {
+	for _, c := range nc.Status.Conditions {
+		switch {
+		case c.Type == ConditionInterrupted && c.Status == metav1.ConditionTrue:
+			return 0, false
+		case c.Type == ConditionConsolidatable:
+			ok = c.Status == metav1.ConditionTrue && c.Reason == ReasonDisrupting
+		}
+	}
+	if ok && nc.Status.ReplaceBelow != nil {
+		below = nc.Status.ReplaceBelow.AsApproximateFloat64()
+	}
+	return below, ok
 }
 
 // NodeClaimList is a list of NodeClaims.

@@ -706,6 +706,11 @@ func (in *NodeClaimStatus) DeepCopyInto(out *NodeClaimStatus) {
 		*out = make([]types.UID, len(*in))
 		copy(*out, *in)
 	}
+	if in.ReplaceBelow != nil {
+		in, out := &in.ReplaceBelow, &out.ReplaceBelow
+		x := (*in).DeepCopy()
+		*out = &x
+	}
 	if in.EndsAt != nil {
 		in, out := &in.EndsAt, &out.EndsAt
 		*out = (*in).DeepCopy()

@@ -79,25 +79,28 @@ func caBundle(cfg *config.Config, restConfig *rest.Config) ([]byte, error) {
 	return pem, nil
 }
 
-// newEngines builds a fit engine for every profile of the scheduler's configuration.
-func newEngines(ctx context.Context, cfg *config.Config, mgr ctrl.Manager, kube kubernetes.Interface) (map[string]*fit.Engine, error) {
+// newEngines builds fit engines for every profile of the scheduler's configuration, a set for
+// each of those who plan: an engine is for one at a time.
+func newEngines(ctx context.Context, cfg *config.Config, mgr ctrl.Manager, kube kubernetes.Interface) (allocating, consolidating map[string]*fit.Engine, err error) {
 	scheduler, err := options.LoadConfigFromFile(klog.FromContext(ctx), cfg.SchedulerConfigFile)
 	if err != nil {
-		return nil, fmt.Errorf("schedulerConfigFile %s: %w", cfg.SchedulerConfigFile, err)
+		return nil, nil, fmt.Errorf("schedulerConfigFile %s: %w", cfg.SchedulerConfigFile, err)
 	}
 	factory := informers.NewSharedInformerFactory(kube, 0)
-	engines := map[string]*fit.Engine{}
+	allocating, consolidating = map[string]*fit.Engine{}, map[string]*fit.Engine{}
 	for i := range scheduler.Profiles {
-		profile := &scheduler.Profiles[i]
-		if engines[profile.SchedulerName], err = fit.NewEngine(ctx, fit.Config{
-			Profile: profile, Client: kube, Informers: factory, OutOfTree: []string{"Slipway"},
-		}); err != nil {
-			return nil, err
+		for _, engines := range []map[string]*fit.Engine{allocating, consolidating} {
+			profile := &scheduler.Profiles[i]
+			if engines[profile.SchedulerName], err = fit.NewEngine(ctx, fit.Config{
+				Profile: profile, Client: kube, Informers: factory, OutOfTree: []string{"Slipway"},
+			}); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	factory.Start(ctx.Done())
-	return engines, mgr.Add(informerRunner{factory, stop})
+	return allocating, consolidating, mgr.Add(informerRunner{factory, stop})
 }
 
 // informerRunner ends the scheduler plugins' informers, which run on the leader and on standbys.

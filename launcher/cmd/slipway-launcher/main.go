@@ -33,6 +33,7 @@ import (
 	"github.com/slipway-dev/slipway/launcher/cloud/ec2"
 	"github.com/slipway-dev/slipway/launcher/cluster"
 	"github.com/slipway-dev/slipway/launcher/config"
+	"github.com/slipway-dev/slipway/launcher/fit"
 	"github.com/slipway-dev/slipway/launcher/nodeclaim"
 	"github.com/slipway-dev/slipway/launcher/nodepool"
 	"github.com/slipway-dev/slipway/launcher/offering"
@@ -108,12 +109,12 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
-	engines, err := newEngines(ctx, cfg, mgr, kube)
+	allocating, consolidating, err := newEngines(ctx, cfg, mgr, kube)
 	if err != nil {
 		return err
 	}
 	allocator, err := allocate.New(allocate.Config{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(), Catalog: catalog, Engines: engines, Metrics: metrics.Registry,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(), Catalog: catalog, Engines: allocating, Metrics: metrics.Registry,
 		Idle: cfg.Batch.Idle.Duration, Longest: cfg.Batch.Longest.Duration, Leads: lock.Leads,
 	})
 	if err != nil {
@@ -125,14 +126,14 @@ func run(ctx context.Context, cfg *config.Config, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
-	if err := setUp(mgr, cfg, lock, provider, catalog, allocator, server); err != nil {
+	if err := setUp(mgr, cfg, lock, provider, catalog, allocator, consolidating, server); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
 // setUp has the manager run all parts.
-func setUp(mgr ctrl.Manager, cfg *config.Config, lock *lease, provider *ec2.Provider, catalog *offering.Catalog, allocator *allocate.Allocator, server *launcher.Server) error {
+func setUp(mgr ctrl.Manager, cfg *config.Config, lock *lease, provider *ec2.Provider, catalog *offering.Catalog, allocator *allocate.Allocator, consolidating map[string]*fit.Engine, server *launcher.Server) error {
 	for _, add := range []func() error{
 		func() error {
 			return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { catalog.Run(ctx); return nil }))
@@ -159,6 +160,8 @@ func setUp(mgr ctrl.Manager, cfg *config.Config, lock *lease, provider *ec2.Prov
 		func() error {
 			return reallocate.SetupWithManager(mgr, reallocate.Config{
 				Resolver: provider, Recorder: mgr.GetEventRecorder("slipway-launcher"), Clock: clock.RealClock{}, Metrics: metrics.Registry,
+				Engines: consolidating, Catalog: catalog,
+				ConsolidateEvery: cfg.Consolidation.Every.Duration, MinAge: cfg.Consolidation.MinAge.Duration,
 				Toleration: cfg.Repair.Toleration.Duration,
 			})
 		},

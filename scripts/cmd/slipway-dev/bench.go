@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-dev/slipway/scripts/bench/burst"
+	"github.com/slipway-dev/slipway/scripts/bench/consolidate"
 	"github.com/slipway-dev/slipway/scripts/bench/reap"
 	"github.com/slipway-dev/slipway/scripts/bench/scheduler"
 	"github.com/slipway-dev/slipway/scripts/devcluster/assets"
@@ -97,6 +98,31 @@ func (o *options) runBenchReap(cmd *cobra.Command, cfg reap.Config) (err error) 
 	}
 	fmt.Printf("The figures are in %s.\n", file)
 	return nil
+}
+
+// benchConsolidate is the command that measures consolidation.
+func (o *options) benchConsolidate() *cobra.Command {
+	cfg := consolidate.Config{Seed: 1}
+	cmd := &cobra.Command{
+		Use: "bench-consolidate", Short: "Measure how underused clusters are consolidated and write bench-consolidate.json", Args: cobra.NoArgs,
+		Long: `Makes clusters in memory that are used to less than a third, at real prices, and consolidates them
+on a simulated clock. Prints how long a look at the cluster takes, when nothing moves any more, and how far
+the price then is from the lower bound. It needs no control plane. A missed budget is no error.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Repo = o.repo
+			report, failed := consolidate.Run(cmd.Context(), cfg, os.Stdout)
+			if report == nil {
+				return failed
+			}
+			report.Print(os.Stdout)
+			return errors.Join(failed, report.Write(filepath.Join(o.bin, "bench-consolidate.json")))
+		},
+	}
+	cmd.Flags().IntSliceVar(&cfg.Nodes, "nodes", []int{700, 2000}, "nodes of the clusters")
+	cmd.Flags().IntSliceVar(&cfg.Budgets, "budgets", []int{10, 100}, "percent of the nodes that may be on their way out at once")
+	cmd.Flags().IntVar(&cfg.Deployments, "deployments", 300, "Deployments that the pods are of")
+	cmd.Flags().Float64Var(&cfg.Utilisation, "utilisation", 0.3, "share of the nodes that is used before anything moves")
+	return cmd
 }
 
 // benchScheduler is the command that compares scheduling throughput.
