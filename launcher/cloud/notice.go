@@ -24,6 +24,8 @@ const (
 	RebalanceRecommendation NoticeKind = "RebalanceRecommendation"
 	// ReservationInterruption: the cloud takes an instance of a capacity reservation back.
 	ReservationInterruption NoticeKind = "ReservationInterruption"
+	// CapacityBlockEnd: the cloud takes all instances of a capacity block back, as its end is near.
+	CapacityBlockEnd NoticeKind = "CapacityBlockEnd"
 	// ScheduledChange: the machine under an instance is to be retired or restarted.
 	ScheduledChange NoticeKind = "ScheduledChange"
 	// StateChange: an instance is ending, or has ended.

@@ -34,6 +34,8 @@ const (
 
 // interrupter owns the claims whose instances the cloud takes back, until they are deleted:
 //
+// That a capacity block ends is noticed here (block.go). Then, and for all notices:
+//
 //	notice ──▶ node tainted, claim Interrupted ──▶ room for its pods' successors is
 //	           planned and bought (package allocate) ──▶ Replaced, or no more time ──▶ deleted
 //
@@ -121,6 +123,8 @@ func announcement(n cloud.Notice) string {
 		return "the cloud is likely to take the spot instance back"
 	case cloud.ReservationInterruption:
 		return "the cloud takes the reserved instance back at " + at
+	case cloud.CapacityBlockEnd:
+		return "the capacity block ends, and the cloud takes its instances back from " + at + " on"
 	case cloud.ScheduledChange:
 		return "the cloud has scheduled a change of the instance for " + at
 	default:
@@ -141,13 +145,19 @@ func (i *interrupter) taint(ctx context.Context, node *corev1.Node) error {
 	return client.IgnoreNotFound(err)
 }
 
-// Reconcile deletes an interrupted claim once its pods can go elsewhere, or must go.
+// Reconcile deletes an interrupted claim once its pods can go elsewhere, or must go, and
+// interrupts one whose capacity block ends.
 func (i *interrupter) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	claim := &v1alpha1.NodeClaim{}
 	if err := i.client.Get(ctx, req.NamespacedName, claim); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if claim.DeletionTimestamp != nil || !isTrue(claim, v1alpha1.ConditionInterrupted) {
+	switch {
+	case claim.DeletionTimestamp != nil:
+		return reconcile.Result{}, nil
+	case !isTrue(claim, v1alpha1.ConditionInterrupted) && claim.Status.ReservationID != "":
+		return i.awaitBlock(ctx, claim)
+	case !isTrue(claim, v1alpha1.ConditionInterrupted):
 		return reconcile.Result{}, nil
 	}
 	left, err := i.left(ctx, claim)

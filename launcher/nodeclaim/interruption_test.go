@@ -378,3 +378,49 @@ func TestQueueIsNotHeldUp(t *testing.T) {
 		}
 	})
 }
+
+// TestCapacityBlockEnds: a node in a capacity block is replaced ten minutes before EC2 begins to
+// terminate what runs there, which is half an hour before the block's end; not before that, not
+// where the block was extended, and not where its reservation is of another type.
+func TestCapacityBlockEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name, kind, instanceType string
+		end                      time.Duration // from now on
+		again                    time.Duration // is looked at it
+		interrupted              string
+		endsAt                   time.Duration
+	}{
+		{"far from its end", v1alpha1.ReservationTypeCapacityBlock, "p5.48xlarge", 24 * time.Hour, 5 * time.Minute, "", 0},
+		{"near", v1alpha1.ReservationTypeCapacityBlock, "p5.48xlarge", 42 * time.Minute, 2 * time.Minute, "", 0},
+		{"at its end", v1alpha1.ReservationTypeCapacityBlock, "p5.48xlarge", 40 * time.Minute, 0, "True CapacityBlockEnd", 10 * time.Minute},
+		{"an UltraServer's", v1alpha1.ReservationTypeCapacityBlock, "p6e-gb200.36xlarge", 70 * time.Minute, 0, "True CapacityBlockEnd", 10 * time.Minute},
+		{"no block", v1alpha1.ReservationTypeDefault, "p5.48xlarge", 10 * time.Minute, 5 * time.Minute, "", 0},
+		{"without an end", v1alpha1.ReservationTypeDefault, "p5.48xlarge", 0, 5 * time.Minute, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			class := &v1alpha1.EC2NodeClass{ObjectMeta: metav1.ObjectMeta{Name: "blocks"}}
+			r := v1alpha1.CapacityReservation{ID: "cr-1", InstanceType: tt.instanceType, Type: tt.kind}
+			w := newWorld(t, newClaim(func(c *v1alpha1.NodeClaim) {
+				launched(c)
+				c.Spec.NodeClassRef = &v1alpha1.NodeClassReference{Name: "blocks"}
+				c.Status.CapacityType, c.Status.ReservationID = v1alpha1.CapacityTypeReserved, "cr-1"
+			}), newNode(nil))
+			if tt.end > 0 {
+				r.EndTime = &metav1.Time{Time: w.clock.Now().Add(tt.end)}
+			}
+			class.Status.CapacityReservations = []v1alpha1.CapacityReservation{r}
+			w.create(class)
+			result := w.reconcile(w.interrupt, "a")
+			claim := w.claim()
+			if got := condition(claim, v1alpha1.ConditionInterrupted); got != tt.interrupted || result.RequeueAfter != tt.again {
+				t.Errorf("Interrupted is %q, looks again after %v; want %q and %v", got, result.RequeueAfter, tt.interrupted, tt.again)
+			}
+			if tainted := hasTaint(w.node("node-a"), &disruptedTaint); tainted != (tt.interrupted != "") {
+				t.Errorf("tainted: %t", tainted)
+			}
+			if tt.endsAt > 0 && (claim.Status.EndsAt == nil || !claim.Status.EndsAt.Time.Equal(w.clock.Now().Add(tt.endsAt))) {
+				t.Errorf("ends at %v, want in %v", claim.Status.EndsAt, tt.endsAt)
+			}
+		})
+	}
+}

@@ -102,7 +102,7 @@ func setupInterruption(mgr manager.Manager, cfg Config, i *interrupter, m *metri
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("nodeclaim.interruption").
 		For(&v1alpha1.NodeClaim{}, builder.WithPredicates(isState(func(c *v1alpha1.NodeClaim) bool {
-			return c.DeletionTimestamp == nil && isTrue(c, v1alpha1.ConditionInterrupted)
+			return c.DeletionTimestamp == nil && (isTrue(c, v1alpha1.ConditionInterrupted) || c.Status.ReservationID != "")
 		}))).
 		WithOptions(options(mgr, "nodeclaim.interruption", 5)).
 		Complete(i)

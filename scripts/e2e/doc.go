@@ -95,6 +95,9 @@
 //	                        → at once; a launch, where the node takes longer to come
 //	                        scripts/e2e.TestInterruptionStorm scripts/e2e.TestInterruptionUsesFreeRoom
 //	                        launcher/nodeclaim.TestInterruptedClaimIsDrainedInTime
+//	in a capacity block     as taken back, 10 minutes before EC2 begins to terminate what is in it
+//	that ends               → at once
+//	                        launcher/nodeclaim.TestCapacityBlockEnds
 //	likely to be taken      as taken back, but its pods stay until there is room for others
 //	back                    → at once
 //	                        scripts/e2e.TestRebalanceWithoutRoom launcher/allocate.TestSuccessionFails

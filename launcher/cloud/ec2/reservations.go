@@ -15,11 +15,6 @@ import (
 	"github.com/slipway-dev/slipway/launcher/offering"
 )
 
-// blockClosing is how long before a capacity block's end nothing is launched into it: EC2
-// terminates its instances from 30 minutes before the end on, and nodes need some time to be of use.
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html
-const blockClosing = 40 * time.Minute
-
 // findReservations reads the active capacity reservations that the terms select. That there
 // is none is no error: the class's other nodes do without.
 func (p *Provider) findReservations(ctx context.Context, terms []v1alpha1.CapacityReservationSelectorTerm) ([]v1alpha1.CapacityReservation, error) {
@@ -94,13 +89,8 @@ func reservationOf(r types.CapacityReservation) v1alpha1.CapacityReservation {
 
 // closed tells whether nothing is to be launched into the reservation any more.
 func closed(r v1alpha1.CapacityReservation, now time.Time) bool {
-	if r.EndTime == nil {
-		return false
-	}
-	if r.Type == v1alpha1.ReservationTypeCapacityBlock {
-		now = now.Add(blockClosing)
-	}
-	return !now.Before(r.EndTime.Time)
+	closes := r.Closes()
+	return !closes.IsZero() && !now.Before(closes)
 }
 
 // reservedOf lists a type's offerings in the class's reservations. They have the type's
