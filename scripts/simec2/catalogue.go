@@ -17,15 +17,18 @@ type InstanceType struct {
 	MemoryMiB  int64
 	ENIs       int // of the default network card
 	IPv4PerENI int
-	GPUs       int
-	GPU        string // such as "NVIDIA T4"; empty without GPUs
-	GPUMiB     int64  // memory of one GPU
-	LocalGB    int64  // NVMe instance storage, all disks together
-	Hypervisor string // "nitro", "xen", or empty on bare metal
-	BareMetal  bool
-	Burstable  bool
-	CurrentGen bool
-	OnDemand   float64 // USD per hour, Linux, shared tenancy, us-east-1
+	// NetworkCards is how many there are, each for as many ENIs; 0 stands for 1. EFAs is how many
+	// Elastic Fabric Adapters they take.
+	NetworkCards, EFAs int
+	GPUs               int
+	GPU                string // such as "NVIDIA T4"; empty without GPUs
+	GPUMiB             int64  // memory of one GPU
+	LocalGB            int64  // NVMe instance storage, all disks together
+	Hypervisor         string // "nitro", "xen", or empty on bare metal
+	BareMetal          bool
+	Burstable          bool
+	CurrentGen         bool
+	OnDemand           float64 // USD per hour, Linux, shared tenancy, us-east-1
 }
 
 // Family is the part of the name before the dot.

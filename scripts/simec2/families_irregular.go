@@ -99,6 +99,8 @@ func accelerated() []InstanceType {
 		{"p4d", "x86_64", "NVIDIA A100", 40, false, []row{{"24xlarge", 96, 1152, 15, 50, 8, 8000, 21.957642}}},
 		{"p5", "x86_64", "NVIDIA H100", 80, false, []row{{"48xlarge", 192, 2048, 2, 50, 8, 30400, 55.04}}},
 	}
+	// Of the families with several network cards: how many, each of which takes an EFA.
+	cards := map[string]int{"p4d": 4, "p5": 32}
 	var out []InstanceType
 	for _, g := range groups {
 		for _, r := range g.rows {
@@ -106,7 +108,7 @@ func accelerated() []InstanceType {
 				Name: g.family + "." + r.size, Arch: g.arch, VCPU: r.vcpu, MemoryMiB: r.gib << 10,
 				ENIs: r.enis, IPv4PerENI: r.ips, GPUs: r.gpus, GPU: g.gpu, GPUMiB: g.gpuGiB << 10,
 				LocalGB: r.localGB, Hypervisor: "nitro", BareMetal: r.size == "metal", CurrentGen: !g.legacy,
-				OnDemand: r.usd,
+				OnDemand: r.usd, NetworkCards: cards[g.family], EFAs: cards[g.family],
 			}
 			if t.BareMetal {
 				t.Hypervisor = ""

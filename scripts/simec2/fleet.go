@@ -218,7 +218,7 @@ func (pool *fleetPool) place(r *region, imageID string) {
 		pool.err = refuse("Unsupported",
 			"Your requested instance type (%s) is not supported in your requested Availability Zone (%s).", pool.typ.Name, pool.subnet.zone)
 	default:
-		pool.imageID = img.id
+		pool.imageID, pool.err = img.id, pool.typ.lacks(pool.data.interfaces)
 	}
 }
 

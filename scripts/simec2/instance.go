@@ -27,6 +27,50 @@ func stateCode(state string) int {
 	return 0
 }
 
+// Interface is a network interface that a launch template describes.
+type Interface struct {
+	Card   int    `json:"card"`
+	Device int    `json:"device"`
+	Type   string `json:"type"` // interface or efa-only
+}
+
+// lacks says why instances of the type cannot have the network interfaces; nil where they can.
+func (t InstanceType) lacks(interfaces []Interface) *apiError {
+	primary, efas, at := len(interfaces) == 0, map[int]bool{}, map[[2]int]bool{}
+	for _, i := range interfaces {
+		place := [2]int{i.Card, i.Device}
+		switch {
+		case i.Card >= t.cards() || i.Device >= t.ENIs:
+			return refuse("AttachmentLimitExceeded", "Network card %d, device %d exceeds the limit for %s", i.Card, i.Device, t.Name)
+		case at[place]:
+			return refuse("InvalidParameterValue", "Duplicate device index %d on network card %d", i.Device, i.Card)
+		case i.Type == "efa-only" && (efas[i.Card] || len(efas) == t.EFAs):
+			return refuse("AttachmentLimitExceeded", "EFA interface count exceeds the limit for %s", t.Name)
+		}
+		at[place] = true
+		if i.Type == "efa-only" {
+			efas[i.Card] = true
+		} else if place == [2]int{} {
+			primary = true
+		}
+	}
+	if !primary {
+		return refuse("InvalidParameterCombination", "The primary network interface is missing or has no address")
+	}
+	return nil
+}
+
+// EFAs counts the instance's Elastic Fabric Adapters.
+func (i *Instance) EFAs() int {
+	n := 0
+	for _, in := range i.Interfaces {
+		if in.Type == "efa-only" {
+			n++
+		}
+	}
+	return n
+}
+
 // Instance is a machine as it is, not as a lagging Describe call tells.
 type Instance struct {
 	ID           string       `json:"id"`
@@ -45,10 +89,11 @@ type Instance struct {
 	MemoryMiB             int64             `json:"memoryMiB"` // what its operating system finds
 	VolumeGiB             int64             `json:"volumeGiB"` // of the root volume
 	OS                    string            `json:"os"`
-	Monitored             bool              `json:"monitored,omitempty"` // per minute
-	PublicIP              string            `json:"publicIp,omitempty"`  // as asked for: true, false or nothing
-	Prefixes              int               `json:"prefixes,omitempty"`  // delegated at launch
-	UserData              string            `json:"-"`                   // base64, as in the launch template
+	Monitored             bool              `json:"monitored,omitempty"`  // per minute
+	PublicIP              string            `json:"publicIp,omitempty"`   // as asked for: true, false or nothing
+	Prefixes              int               `json:"prefixes,omitempty"`   // delegated at launch
+	Interfaces            []Interface       `json:"interfaces,omitempty"` // where the template describes them
+	UserData              string            `json:"-"`                    // base64, as in the launch template
 	Tags                  map[string]string `json:"tags"`
 
 	ClientToken           string    `json:"clientToken"`

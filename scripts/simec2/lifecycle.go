@@ -39,7 +39,8 @@ func (r *region) launch(spec launchSpec, now time.Time) *machine {
 			ImageID: spec.imageID, PrivateIP: addr.String(), PrivateDNS: r.privateDNS(addr),
 			MemoryMiB: visibleMiB(nominal, spec.typ.BareMetal), VolumeGiB: spec.data.rootGiB(img.os), OS: img.os,
 			Monitored: spec.data.monitored, PublicIP: spec.data.publicIP, Prefixes: spec.data.prefixes,
-			UserData: spec.data.userData,
+			Interfaces: spec.data.interfaces,
+			UserData:   spec.data.userData,
 			Tags: map[string]string{
 				"aws:ec2:fleet-id":              spec.fleetID,
 				"aws:ec2launchtemplate:id":      spec.template.id,

@@ -29,12 +29,13 @@ type templateData struct {
 	hopLimit       int
 	httpTokens     string
 	volumes        []volume
-	preference     string                       // for capacity reservations
-	targetID       string                       // of the capacity reservation to launch into
-	block          bool                         // which is a capacity block
-	monitored      bool                         // per minute
-	publicIP       string                       // true or false; empty: as the subnet says
-	prefixes       int                          // of IPv4 addresses, /28 each
+	preference     string // for capacity reservations
+	targetID       string // of the capacity reservation to launch into
+	block          bool   // which is a capacity block
+	monitored      bool   // per minute
+	publicIP       string // true or false; empty: as the subnet says
+	prefixes       int    // of IPv4 addresses, /28 each
+	interfaces     []Interface
 	tags           map[string]map[string]string // by resource type
 }
 
@@ -103,18 +104,28 @@ func parseTemplateData(p *params) templateData {
 	for _, b := range p.structs("BlockDeviceMapping") {
 		d.volumes = append(d.volumes, parseVolume(b))
 	}
-	for _, n := range p.structs("NetworkInterface") {
-		n.integer("DeviceIndex", 0, 0, 63)
-		d.publicIP = n.str("AssociatePublicIpAddress")
-		d.prefixes = n.integer("Ipv4PrefixCount", 0, 0, 50)
+	described, ofInstance := p.structs("NetworkInterface"), len(d.securityGroups) > 0
+	for _, n := range described {
+		i := Interface{
+			Card: n.integer("NetworkCardIndex", 0, 0, 63), Device: n.integer("DeviceIndex", 0, 0, 63),
+			Type: n.oneOf("InterfaceType", "interface", "efa-only"),
+		}
+		setDefault(&i.Type, "interface")
+		d.interfaces = append(d.interfaces, i)
+		if public := n.str("AssociatePublicIpAddress"); public != "" {
+			if d.publicIP = public; len(described) > 1 {
+				n.reject("InvalidParameterCombination", "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.")
+			}
+		}
+		d.prefixes += n.integer("Ipv4PrefixCount", 0, 0, 50)
 		n.boolean("DeleteOnTermination")
 		n.str("Description")
-		n.oneOf("InterfaceType", "interface")
-		n.integer("NetworkCardIndex", 0, 0, 0)
-		if len(d.securityGroups) > 0 {
+		if ofInstance {
 			n.reject("InvalidParameterCombination", "Network interfaces and an instance-level security groups may not be specified on the same request")
 		}
-		d.securityGroups = append(d.securityGroups, n.list("SecurityGroupId")...)
+		if groups := n.list("SecurityGroupId"); i.Card == 0 && i.Device == 0 {
+			d.securityGroups = groups
+		}
 	}
 	return d
 }

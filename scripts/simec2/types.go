@@ -72,7 +72,12 @@ type networkXML struct {
 	IPv6        bool      `xml:"ipv6Supported"`
 	ENASupport  string    `xml:"enaSupport"`
 	EFA         bool      `xml:"efaSupported"`
+	EFAInfo     *efaXML   `xml:"efaInfo"`
 	Encryption  bool      `xml:"encryptionInTransitSupported"`
+}
+
+type efaXML struct {
+	Most int `xml:"maximumEfaInterfaces"`
 }
 
 type cardXML struct {
@@ -123,6 +128,9 @@ func (t InstanceType) bootModes() []string {
 	return []string{"legacy-bios", "uefi"}
 }
 
+// cards is how many network cards the type has; all take as many interfaces.
+func (t InstanceType) cards() int { return max(t.NetworkCards, 1) }
+
 func (t InstanceType) xml() instanceTypeXML {
 	const performance = "Up to 10 Gigabit"
 	out := instanceTypeXML{
@@ -133,11 +141,16 @@ func (t InstanceType) xml() instanceTypeXML {
 		MemoryMiB: t.MemoryMiB, HasStorage: t.LocalGB > 0,
 		EBS: ebsXML{"default", "supported", "required"},
 		Network: networkXML{
-			Performance: performance, ENIs: t.ENIs, MaxCards: 1,
-			Cards:      []cardXML{{0, performance, t.ENIs}},
+			Performance: performance, ENIs: t.ENIs * t.cards(), MaxCards: t.cards(),
 			IPv4PerENI: t.IPv4PerENI, IPv6PerENI: t.IPv4PerENI, IPv6: true, ENASupport: "required", Encryption: !t.Burstable,
 		},
 		Strategies: []string{"partition", "spread"}, Burstable: t.Burstable, BootModes: t.bootModes(),
+	}
+	for i := range t.cards() {
+		out.Network.Cards = append(out.Network.Cards, cardXML{i, performance, t.ENIs})
+	}
+	if t.EFAs > 0 {
+		out.Network.EFA, out.Network.EFAInfo = true, &efaXML{t.EFAs}
 	}
 	if t.LocalGB > 0 {
 		out.Storage = &storageXML{t.LocalGB, []diskXML{{t.LocalGB, 1, "ssd"}}, "required", "required"}

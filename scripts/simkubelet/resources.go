@@ -123,6 +123,9 @@ func resources(i simec2.Instance, kubelet kubeletOptions, storage instanceOption
 		// In truth a device plugin adds them a little later.
 		capacity["nvidia.com/gpu"] = *resource.NewQuantity(int64(i.Type.GPUs), resource.DecimalSI)
 	}
+	if n := i.EFAs(); n > 0 {
+		capacity["vpc.amazonaws.com/efa"] = *resource.NewQuantity(int64(n), resource.DecimalSI)
+	}
 	allocatable = capacity.DeepCopy()
 	if i.OS == simec2.OSBottlerocket {
 		reckoned = pods // what nodeadm does not: maxPods counts for it

@@ -35,6 +35,7 @@ type EC2NodeClass struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily != 'Custom' || !has(self.instanceStorePolicy)",fieldPath=".instanceStorePolicy",message="instanceStorePolicy: with amiFamily Custom the user data is to set the disks up"
 // +kubebuilder:validation:XValidation:rule="!has(self.amiFamily) || self.amiFamily == 'AL2023' || !has(self.kubelet) || !has(self.kubelet.podsPerCore)",fieldPath=".kubelet",message="podsPerCore can be set with amiFamily AL2023 only; set maxPods"
 // +kubebuilder:validation:XValidation:rule="!has(self.amiSelectorTerms) || !self.amiSelectorTerms.exists(t, has(t.alias) && t.alias.startsWith('bottlerocket@')) || !has(self.kubelet) || !has(self.kubelet.podsPerCore)",fieldPath=".kubelet",message="podsPerCore cannot be set on Bottlerocket; set maxPods"
+// +kubebuilder:validation:XValidation:rule="!has(self.associatePublicIPAddress) || !has(self.networkInterfaces) || self.networkInterfaces.size() == 1",fieldPath=".associatePublicIPAddress",message="associatePublicIPAddress: EC2 takes it with one network interface only; leave it out or shorten networkInterfaces"
 type EC2NodeClassSpec struct {
 	// AMISelectorTerms select the image. Left out: the alias al2023@latest.
 	//
@@ -119,6 +120,16 @@ type EC2NodeClassSpec struct {
 	DetailedMonitoring *bool `json:"detailedMonitoring,omitempty"`
 	// AssociatePublicIPAddress overrides the subnet's choice.
 	AssociatePublicIPAddress *bool `json:"associatePublicIPAddress,omitempty"`
+	// NetworkInterfaces that instances are launched with; left out: one. Instance types that cannot
+	// have them all are not launched. Nodes have vpc.amazonaws.com/efa, of which EFA's device plugin
+	// must tell, as often as there are interfaces of type efa-only.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:XValidation:rule="self.exists(n, n.networkCardIndex == 0 && n.deviceIndex == 0 && n.interfaceType == 'interface')",message="networkInterfaces: there must be one of type interface at card 0, device 0: the node is reached through it"
+	// +kubebuilder:validation:XValidation:rule="self.all(n, self.exists_one(o, o.networkCardIndex == n.networkCardIndex && o.deviceIndex == n.deviceIndex))",message="networkInterfaces: two have the same card and device"
+	// +kubebuilder:validation:XValidation:rule="self.all(n, n.interfaceType != 'efa-only' || self.exists_one(o, o.interfaceType == 'efa-only' && o.networkCardIndex == n.networkCardIndex))",message="networkInterfaces: a network card takes one interface of type efa-only"
+	NetworkInterfaces []NetworkInterface `json:"networkInterfaces,omitempty"`
 	// IPPrefixCount is the number of /28 prefixes of IPv4 addresses that the first network interface
 	// is given at launch. Above 0 it says that the cluster's CNI delegates prefixes: then a node
 	// runs as many pods as that gives addresses, but 110 at most, unless kubelet.maxPods is set.

@@ -65,6 +65,30 @@ type BlockDevice struct {
 	VolumeInitializationRate *int32 `json:"volumeInitializationRate,omitempty"`
 }
 
+// Types of a NetworkInterface.
+const (
+	InterfaceTypeInterface = "interface"
+	InterfaceTypeEFAOnly   = "efa-only"
+)
+
+// NetworkInterface is one that instances are launched with.
+type NetworkInterface struct {
+	// NetworkCardIndex is the network card it is on.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=63
+	NetworkCardIndex int32 `json:"networkCardIndex"`
+	// DeviceIndex is its place on that card.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=63
+	DeviceIndex int32 `json:"deviceIndex"`
+	// InterfaceType: interface has addresses; efa-only is an Elastic Fabric Adapter without any.
+	//
+	// +kubebuilder:validation:Enum=interface;efa-only
+	InterfaceType string `json:"interfaceType"`
+}
+
 // MetadataOptions configures the instance metadata service.
 type MetadataOptions struct {
 	// HTTPEndpoint turns the service on or off.

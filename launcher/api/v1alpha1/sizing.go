@@ -21,11 +21,12 @@ func (c *EC2NodeClass) Sizing() string {
 		Disks   []BlockDeviceMapping  `json:"disks,omitempty"`
 		Local   string                `json:"local,omitempty"`
 		Prefix  bool                  `json:"prefix,omitempty"`
-	}{c.Spec.Kubelet, c.Spec.BlockDeviceMappings, c.Spec.InstanceStorePolicy, c.Spec.DelegatesPrefixes()}
+		EFAs    int                   `json:"efas,omitempty"`
+	}{c.Spec.Kubelet, c.Spec.BlockDeviceMappings, c.Spec.InstanceStorePolicy, c.Spec.DelegatesPrefixes(), c.Spec.EFAs()}
 	if equality.Semantic.DeepEqual(settings.Kubelet, &KubeletConfiguration{}) {
 		settings.Kubelet = nil
 	}
-	if settings.Kubelet == nil && len(settings.Disks) == 0 && settings.Local == "" && !settings.Prefix {
+	if settings.Kubelet == nil && len(settings.Disks) == 0 && settings.Local == "" && !settings.Prefix && settings.EFAs == 0 {
 		return ""
 	}
 	content, err := json.Marshal(settings) // maps are marshalled in order
@@ -34,6 +35,17 @@ func (c *EC2NodeClass) Sizing() string {
 	}
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:8])
+}
+
+// EFAs counts the Elastic Fabric Adapters that instances are launched with.
+func (s *EC2NodeClassSpec) EFAs() int {
+	n := 0
+	for _, i := range s.NetworkInterfaces {
+		if i.InterfaceType == InterfaceTypeEFAOnly {
+			n++
+		}
+	}
+	return n
 }
 
 // DelegatesPrefixes says that pods have their addresses from prefixes delegated to the node.

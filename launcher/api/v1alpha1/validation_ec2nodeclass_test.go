@@ -98,6 +98,24 @@ kubelet:
 			want: []string{"spec.blockDeviceMappings", tt.want},
 		})
 	}
+	const first = `{networkCardIndex: 0, deviceIndex: 0, interfaceType: interface}`
+	for _, tt := range []struct{ name, interfaces, more, want string }{
+		{"with EFAs", first + `, {networkCardIndex: 0, deviceIndex: 1, interfaceType: efa-only}, {networkCardIndex: 1, deviceIndex: 0, interfaceType: efa-only}`, "", ""},
+		{"one, public", first, ", associatePublicIPAddress: true", ""},
+		{"without the first", `{networkCardIndex: 0, deviceIndex: 1, interfaceType: interface}`, "", "card 0, device 0"},
+		{"EFA first", `{networkCardIndex: 0, deviceIndex: 0, interfaceType: efa-only}`, "", "card 0, device 0"},
+		{"same place", first + ", " + first, "", "the same card and device"},
+		{"two EFAs a card", first + `, {networkCardIndex: 0, deviceIndex: 1, interfaceType: efa-only}, {networkCardIndex: 0, deviceIndex: 2, interfaceType: efa-only}`, "", "takes one interface of type efa-only"},
+		{"two, public", first + `, {networkCardIndex: 0, deviceIndex: 1, interfaceType: interface}`, ", associatePublicIPAddress: true", "one network interface only"},
+		{"with addresses and EFA", `{networkCardIndex: 0, deviceIndex: 0, interfaceType: efa}`, "", "Unsupported value"},
+		{"no device", `{networkCardIndex: 0, interfaceType: interface}`, "", "deviceIndex"},
+	} {
+		c := validationCase{name: "interfaces/" + tt.name, spec: fmt.Sprintf("{networkInterfaces: [%s]%s}", tt.interfaces, tt.more)}
+		if tt.want != "" {
+			c.want = []string{"spec", tt.want}
+		}
+		cases = append(cases, c)
+	}
 	for _, tt := range []struct{ name, kubelet, field, want string }{
 		{"no pods", `maxPods: 0`, "maxPods", "greater than or equal to 1"},
 		{"negative pods per core", `podsPerCore: -1`, "podsPerCore", "greater than or equal to 0"},

@@ -21,6 +21,7 @@ type kubeletSettings struct {
 	family         string // of the images; empty as AL2023
 	prefixes       bool   // pods' addresses come from delegated prefixes
 	localDisk      bool   // local disks take the root volume's part
+	efas           int64  // devices
 	maxPods        int64  // 0: as many as nodeadm says
 	podsPerCore    int64  // 0: no bound
 	kubeReserved   corev1.ResourceList
@@ -41,6 +42,7 @@ func settingsOf(spec v1alpha1.EC2NodeClassSpec) (kubeletSettings, error) {
 	k.family = spec.Family()
 	k.prefixes = spec.DelegatesPrefixes()
 	k.localDisk = spec.InstanceStorePolicy == v1alpha1.InstanceStoreRAID0
+	k.efas = int64(spec.EFAs())
 	return k, err
 }
 

@@ -32,6 +32,7 @@ const (
 const (
 	resourceNvidiaGPU = "nvidia.com/gpu"
 	resourceNeuron    = "aws.amazon.com/neuron"
+	resourceEFA       = "vpc.amazonaws.com/efa"
 
 	kiB = int64(1) << 10
 	miB = int64(1) << 20
@@ -65,7 +66,7 @@ type prediction struct{ capacity, allocatable corev1.ResourceList }
 //     is told to reckon so too (maxPodsExpression). Bottlerocket has no such setting.
 //   - ephemeral-storage with instanceStorePolicy: local disks as they are sold, less 1 % for the
 //     array and the file system, where there are any.
-//   - GPUs and Neuron devices: what the vendors' device plugins report. AL2023 has drivers
+//   - GPUs, Neuron devices and the class's Elastic Fabric Adapters: what the vendors' device plugins report. AL2023 has drivers
 //     for no other.
 //
 // Allocatable is capacity less kubeReserved, systemReserved and the hard eviction thresholds of
@@ -113,6 +114,9 @@ func predict(h Hardware, rootGiB int64, k kubeletSettings) (prediction, bool) {
 	}
 	if h.Neurons > 0 {
 		p.add(resourceNeuron, h.Neurons)
+	}
+	if k.efas > 0 {
+		p.add(resourceEFA, k.efas)
 	}
 	return p, true
 }

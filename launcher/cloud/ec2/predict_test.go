@@ -364,6 +364,7 @@ func TestDistill(t *testing.T) {
 					{NetworkCardIndex: aws.Int32(0), MaximumNetworkInterfaces: aws.Int32(6)},
 					{NetworkCardIndex: aws.Int32(1), MaximumNetworkInterfaces: aws.Int32(3)},
 				},
+				EfaInfo: &types.EfaInfo{MaximumEfaInterfaces: aws.Int32(2)},
 			},
 		}
 		if edit != nil {
@@ -406,6 +407,7 @@ func TestDistill(t *testing.T) {
 			Hypervisor: "nitro", Current: true,
 		},
 		usage: []string{"on-demand", "spot"},
+		cards: []int32{6, 3}, efas: 2,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(sold{})); diff != "" {
 		t.Errorf("distilled (-want +got):\n%s", diff)

@@ -40,7 +40,7 @@ func (p *Provider) templateFor(
 	for _, g := range r.groups {
 		groups = append(groups, g.ID)
 	}
-	if data.NetworkInterfaces = networkInterface(spec, groups); data.NetworkInterfaces == nil {
+	if data.NetworkInterfaces = networkInterfaces(spec, groups); data.NetworkInterfaces == nil {
 		data.SecurityGroupIds = groups
 	}
 	if spec.DetailedMonitoring != nil {
@@ -91,19 +91,31 @@ func (p *Provider) createTemplate(ctx context.Context, name string, t template) 
 	return err
 }
 
-// networkInterface is the first one, where it has to be described; then the security groups are
-// its own. The subnet, which differs by override, stays out.
-func networkInterface(spec v1alpha1.EC2NodeClassSpec, groups []string) []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
-	if spec.AssociatePublicIPAddress == nil && !spec.DelegatesPrefixes() {
-		return nil
+// networkInterfaces are those that have to be described; then the security groups are their own.
+// The subnet, which differs by override, stays out.
+func networkInterfaces(spec v1alpha1.EC2NodeClassSpec, groups []string) []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+	wanted := spec.NetworkInterfaces
+	if len(wanted) == 0 {
+		if spec.AssociatePublicIPAddress == nil && !spec.DelegatesPrefixes() {
+			return nil
+		}
+		wanted = []v1alpha1.NetworkInterface{{}}
 	}
-	first := types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{
-		DeviceIndex: aws.Int32(0), Groups: groups, AssociatePublicIpAddress: spec.AssociatePublicIPAddress,
+	var all []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest
+	for _, n := range wanted {
+		described := types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{DeviceIndex: aws.Int32(n.DeviceIndex), Groups: groups}
+		if n.InterfaceType != "" {
+			described.NetworkCardIndex, described.InterfaceType = aws.Int32(n.NetworkCardIndex), aws.String(n.InterfaceType)
+		}
+		if n.NetworkCardIndex == 0 && n.DeviceIndex == 0 {
+			described.AssociatePublicIpAddress = spec.AssociatePublicIPAddress
+			if spec.DelegatesPrefixes() {
+				described.Ipv4PrefixCount = spec.IPPrefixCount
+			}
+		}
+		all = append(all, described)
 	}
-	if spec.DelegatesPrefixes() {
-		first.Ipv4PrefixCount = spec.IPPrefixCount
-	}
-	return []types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{first}
+	return all
 }
 
 // metadataOptions defaults as the CRD does: IMDSv2 only, one hop.

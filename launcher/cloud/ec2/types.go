@@ -23,8 +23,26 @@ type sold struct {
 	Hardware
 	usage []string // capacity types, sorted
 	zones []string // sorted
+	// cards are how many network interfaces each network card takes, by index, and efas how many
+	// Elastic Fabric Adapters there can be; both are not known of what is built in.
+	cards []int32
+	efas  int32
 	// anywhere says that the zones are not known: EC2 will tell where there is none.
 	anywhere bool
+}
+
+// takes tells whether instances can be launched with the network interfaces.
+func (t sold) takes(interfaces []v1alpha1.NetworkInterface) bool {
+	efas := int32(0)
+	for _, n := range interfaces {
+		if n.InterfaceType == v1alpha1.InterfaceTypeEFAOnly {
+			efas++
+		}
+		if int(n.NetworkCardIndex) >= len(t.cards) || n.DeviceIndex >= t.cards[n.NetworkCardIndex] {
+			return false
+		}
+	}
+	return efas <= t.efas
 }
 
 func (t sold) isSold(usage string) bool { return slices.Contains(t.usage, usage) }
@@ -66,7 +84,7 @@ func (p *Provider) Types(ctx context.Context, class *v1alpha1.EC2NodeClass) ([]o
 	for _, name := range sortedKeys(table) {
 		t := table[name]
 		img, ok := imageFor(r.images, t.Hardware)
-		if !ok {
+		if !ok || !t.takes(spec.NetworkInterfaces) {
 			continue
 		}
 		offerings := append(offeringsOf(t, zones, price), p.reservedOf(t, r, price)...)
@@ -158,6 +176,7 @@ func distill(i types.InstanceTypeInfo) (sold, bool) {
 	t.VCPUs = int64(aws.ToInt32(i.VCpuInfo.DefaultVCpus))
 	t.MemoryMiB = aws.ToInt64(i.MemoryInfo.SizeInMiB)
 	t.ENIs, t.IPv4PerENI = addresses(i.NetworkInfo)
+	t.cards, t.efas = interfaces(i.NetworkInfo)
 	if g := i.GpuInfo; g != nil {
 		for _, d := range g.Gpus {
 			t.GPUs += int64(aws.ToInt32(d.Count))
@@ -186,6 +205,21 @@ func addresses(n *types.NetworkInfo) (enis, ipv4 int64) {
 		}
 	}
 	return enis, int64(aws.ToInt32(n.Ipv4AddressesPerInterface))
+}
+
+// interfaces returns how many network interfaces each card takes, by its index, and how many
+// Elastic Fabric Adapters there can be.
+func interfaces(n *types.NetworkInfo) (cards []int32, efas int32) {
+	for _, card := range n.NetworkCards {
+		for i := aws.ToInt32(card.NetworkCardIndex); int(i) >= len(cards); {
+			cards = append(cards, 0)
+		}
+		cards[aws.ToInt32(card.NetworkCardIndex)] = aws.ToInt32(card.MaximumNetworkInterfaces)
+	}
+	if n.EfaInfo != nil {
+		efas = aws.ToInt32(n.EfaInfo.MaximumEfaInterfaces)
+	}
+	return cards, efas
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
