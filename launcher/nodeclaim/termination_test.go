@@ -24,6 +24,7 @@ func endingWorld(t *testing.T, objs ...client.Object) *world {
 	w := newWorld(t, append(objs, newClaim(launched), node)...)
 	w.cloud.add(cloud.Instance{ID: "i-a", ClaimUID: "uid-a", ClaimName: "a", LaunchTime: w.clock.Now().Add(-time.Hour)})
 	w.delete(w.claim())
+	w.clock.SetTime(w.claim().DeletionTimestamp.Time) // the client has a clock of its own
 	return w
 }
 
