@@ -84,12 +84,13 @@ type EC2NodeClassSpec struct {
 
 	// AMIFamily is the operating system of the images, which decides how the user data is
 	// written and what a node is predicted to have. Left out: that of the alias, else AL2023.
-	// With Custom, userData is passed on as it is.
+	// With Custom, userData is passed on as it is; nodes must be named by their instance's id.
 	//
 	// +kubebuilder:validation:Enum=AL2;AL2023;Bottlerocket;Custom;Windows2019;Windows2022;Windows2025
 	AMIFamily string `json:"amiFamily,omitempty"`
 	// Role is the name of the IAM role the nodes run under. The launcher makes an instance
-	// profile of it, and removes that when no class and no instance has used it for a day.
+	// profile of it, and removes that when no class and no instance has used it for a day. The
+	// cluster must know it by its sessions, as with an access entry of type EC2.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
