@@ -21,6 +21,7 @@
 //	                        from them, the rest is read back → leaderElection.leaseDuration and
 //	                        a launch
 //	                        scripts/e2e.TestLauncherKilled launcher/nodeclaim.TestLaunchSurvivesLostStatusWrite
+//	                        scripts/e2e.TestLauncherKilledDuringReplacement
 //	slow (10 s answers)     calls time out and are repeated, by pod UID nothing is taken twice,
 //	                        and the stream tells what became of them → a launch, no longer
 //	                        plugin/courier.TestSlow plugin.TestLauncherMisbehaves
@@ -104,8 +105,16 @@
 //	expired, or not as its  tainted at the pace of the budgets; drained when there is room for the
 //	pool and class want it  pods that will follow, given back for a while when there is none in
 //	                        15 min → a launch a node
-//	                        scripts/e2e.TestRollingDrift
+//	                        scripts/e2e.TestRollingDrift scripts/e2e.TestRollingImages
 //	                        launcher/reallocate.TestNodeThatIsNotReplacedIsGivenBack
+//	not ready, or failing   replaced at the pace of the budgets, whatever asks not to disrupt it, with
+//	a check of EC2          at most 5 min for the drain; a ready one's pods have room first. Where
+//	                        many are unhealthy, none is (condition DisruptionPaused)
+//	                        → repair.toleration (30 min) and a launch
+//	                        scripts/e2e.TestUnhealthyNodeIsReplaced
+//	                        launcher/reallocate.TestPausedWhileManyAreUnhealthy
+//	one of spec.replicas    a substitute is launched at once → a launch
+//	is gone, or going       scripts/e2e.TestFixedPool launcher/replicas.TestDecide
 //	never registers         nodeClaims.registrationTimeout → 15 min and a launch, with patience
 //	                        that doubles from 1 s to 5 min when it happens again
 //	                        scripts/e2e.TestNodesLost launcher/nodeclaim.TestRegistrationIgnoresStranger

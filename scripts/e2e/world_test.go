@@ -84,6 +84,12 @@ func logs(dir string) string {
 // eventually waits until a condition holds; its error says what is still wrong.
 func (w *world) eventually(what string, check func() error) {
 	w.t.Helper()
+	w.within(patience, what, check)
+}
+
+// within waits for so long until a condition holds.
+func (w *world) within(patience time.Duration, what string, check func() error) {
+	w.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		err := check()
