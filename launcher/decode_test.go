@@ -48,8 +48,7 @@ func TestElementSizes(t *testing.T) {
 				return
 			}
 			seen[of] = depth
-			for i := range of.NumField() {
-				f := of.Field(i)
+			for f := range of.Fields() {
 				next := depth + 1
 				if f.Anonymous && f.Type.Name() != "ObjectMeta" { // inlined but for metadata
 					next = depth

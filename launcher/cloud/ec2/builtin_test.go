@@ -70,6 +70,7 @@ func TestTable(t *testing.T) {
 		edit(nitro("c9.xlarge", 4, 8, 0.2), func(l *Listed) { l.Current = false }),
 		edit(nitro("g9.2xlarge", 8, 32, 1.5), func(l *Listed) { l.GPUs, l.GPUMaker, l.GPUName, l.LocalGB = 1, "NVIDIA", "RTX PRO 9", 450 }),
 		edit(nitro("g9.8xlarge", 32, 100, 9.1), func(l *Listed) { l.GPUs, l.GPUMaker, l.GPUName, l.LocalGB = 4, "NVIDIA", "RTX PRO 9", 900 }),
+		edit(nitro("g9f.large", 2, 8, 0.2), func(l *Listed) { l.GPUMaker, l.GPUName = "NVIDIA", "L4" }),
 		edit(nitro("i9.large", 2, 16, 0.2), func(l *Listed) { l.Hypervisor = "xen" }),
 		edit(nitro("i9.metal", 64, 512, 6.4), metal),
 		edit(nitro("n9.large", 2, 4, 0.1), func(l *Listed) { l.NoSpot, l.Neurons = true, 2 }),

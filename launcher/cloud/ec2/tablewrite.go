@@ -123,14 +123,16 @@ func perVCPU(sizes []Listed, figure func(Listed) float64, holds func(Listed, flo
 func (k kin) options(sizes []Listed) []string {
 	var options []string
 	for _, count := range []struct {
-		name string
-		of   func(Listed) int64
+		name   string
+		of     func(Listed) int64
+		always bool
 	}{
-		{"disk=", func(l Listed) int64 { return l.LocalGB }},
-		{"gpu=" + strings.ReplaceAll(k.gpuMaker+" "+k.gpuName, " ", "_") + ":", func(l Listed) int64 { return l.GPUs }},
-		{"neuron=", func(l Listed) int64 { return l.Neurons }},
+		{"disk=", func(l Listed) int64 { return l.LocalGB }, false},
+		// Types with a part of a GPU have the model, and none.
+		{"gpu=" + strings.ReplaceAll(k.gpuMaker+" "+k.gpuName, " ", "_") + ":", func(l Listed) int64 { return l.GPUs }, k.gpuMaker != ""},
+		{"neuron=", func(l Listed) int64 { return l.Neurons }, false},
 	} {
-		if slices.ContainsFunc(sizes, func(l Listed) bool { return count.of(l) > 0 }) {
+		if count.always || slices.ContainsFunc(sizes, func(l Listed) bool { return count.of(l) > 0 }) {
 			options = append(options, count.name+join(sizes, func(l Listed) string { return fmt.Sprint(count.of(l)) }))
 		}
 	}
