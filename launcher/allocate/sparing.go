@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,7 +48,7 @@ func ofOneKind(due []*succession) []*succession {
 func strangers(pods []*corev1.Pod) string {
 	for _, pod := range pods {
 		if _, ok := kinOf(pod); !ok {
-			return "pod " + pod.Namespace + "/" + pod.Name + " claims a volume or a device of its own"
+			return "pod " + pod.Namespace + "/" + strings.TrimSuffix(pod.Name, successorSuffix) + " claims a volume or a device of its own"
 		}
 		if pod.Spec.SchedulerName != pods[0].Spec.SchedulerName {
 			return "its pods are of several schedulers"

@@ -235,6 +235,9 @@ func (l *loop) planSuccessors(due []*succession, now time.Time) {
 	}
 }
 
+// successorSuffix tells a successor from the pod that it follows.
+const successorSuffix = "-successor"
+
 // successorsOf makes the expected pods that follow those on a node; stuck names one that
 // will have none.
 func (l *loop) successorsOf(claim *v1alpha1.NodeClaim) (successors []*corev1.Pod, stuck string, err error) {
@@ -254,7 +257,7 @@ func (l *loop) successorsOf(claim *v1alpha1.NodeClaim) (successors []*corev1.Pod
 			stuck = "pod " + pod.Namespace + "/" + pod.Name + " cannot be moved"
 			continue
 		}
-		pod.UID, pod.Name = pod.UID+"/successor", pod.Name+"-successor"
+		pod.UID, pod.Name = pod.UID+"/successor", pod.Name+successorSuffix
 		pod.Spec.NodeName, pod.Status = "", corev1.PodStatus{}
 		successors = append(successors, pod)
 	}

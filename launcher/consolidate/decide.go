@@ -3,6 +3,7 @@ package consolidate
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -151,7 +152,7 @@ func (s *search) vacatable() (set []*candidate) {
 			room.add(freeOn(info))
 		}
 	}
-	allowed := s.allowance()
+	allowed := maps.Clone(s.allowed)
 	for _, c := range s.candidates {
 		if c.gone || c.tried || c.below <= 0 || allowed[c.Pool] <= 0 {
 			continue
@@ -172,14 +173,6 @@ func (s *search) vacatable() (set []*candidate) {
 		set = append(set, c)
 	}
 	return set
-}
-
-func (s *search) allowance() map[string]int {
-	allowed := make(map[string]int, len(s.allowed))
-	for pool, n := range s.allowed {
-		allowed[pool] = n
-	}
-	return allowed
 }
 
 // relieve leaves nodes out of a set of which some pods have no place: of the nodes that had
@@ -259,7 +252,7 @@ func (s *search) replace() error {
 
 // within lists those of a block that the budgets let go.
 func (s *search) within(block []*candidate) (set []*candidate) {
-	allowed := s.allowance()
+	allowed := maps.Clone(s.allowed)
 	for _, c := range block {
 		if allowed[c.Pool] > 0 {
 			allowed[c.Pool]--

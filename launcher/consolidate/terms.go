@@ -20,8 +20,8 @@ type Terms struct {
 const hoursPerMonth = 730
 
 // DefaultTerms move no pod for less than 50 cents a month, and replace nothing for less than
-// 5 % of its price.
-func DefaultTerms() Terms { return Terms{PerPod: 0.5 / hoursPerMonth, Share: 0.05} }
+// 10 % of its price.
+func DefaultTerms() Terms { return Terms{PerPod: 0.5 / hoursPerMonth, Share: 0.1} }
 
 // Below is what may be spent at most in the place of a node of a price, from which pods move,
 // in US dollars per hour; not positive where the node's end alone would not pay.

@@ -30,6 +30,7 @@ const (
 	reasonOtherScheduler = "PodOfOtherScheduler"
 	reasonOwnDevice      = "PodWithOwnDevice"
 	reasonNotWorthIt     = "NotWorthIt"
+	reasonGuarded        = "PodDisruptionBudget"
 	reasonPaidFor        = "PaidForAnyway"
 	reasonNothingCheaper = "NothingCheaper"
 )
@@ -90,7 +91,7 @@ func (c *consolidator) obstacleTo(ctx context.Context, s *sight, claim *v1alpha1
 		}
 	}
 	if why := s.guarded(info); why != "" {
-		return obstacle{reason: reasonPDB, message: why}, nil
+		return obstacle{reason: reasonGuarded, message: why}, nil
 	}
 	if now.Before(c.lastChange(info).Add(after)) {
 		return passing("pods came or went"), nil

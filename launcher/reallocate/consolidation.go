@@ -67,7 +67,7 @@ func (c *consolidator) Start(ctx context.Context) error {
 	c.started = c.clock.Now()
 	for _, engine := range c.engines {
 		if err := engine.WaitForSync(ctx); err != nil {
-			return nil //nolint:nilerr // the context's: the process ends
+			return nil // the context's: the process ends
 		}
 	}
 	logger := log.FromContext(ctx).WithName("consolidate")

@@ -25,6 +25,9 @@ type Config struct {
 	// Utilisation is the share of the CPUs, or of the memory where more of that is, that is
 	// requested before anything moves.
 	Utilisation float64
+	// Boot is how long a node takes to come that is bought, Drain how long one takes to go whose
+	// pods have room. With 0 moves take until the next look at the cluster.
+	Boot, Drain time.Duration
 	Seed        uint64
 }
 
@@ -61,7 +64,7 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (*Report, error) {
 			return report, err
 		}
 		for _, budget := range cfg.Budgets {
-			f, err := play(ctx, engine, templates, nodes, budget)
+			f, err := play(ctx, engine, templates, nodes, cfg, budget)
 			if err != nil {
 				return report, fmt.Errorf("%d nodes, budget %d %%: %w", n, budget, err)
 			}
@@ -75,8 +78,8 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (*Report, error) {
 }
 
 // play consolidates one cluster under one budget, in percent.
-func play(ctx context.Context, engine *fit.Engine, templates []fit.Template, nodes []*node, budget int) (Figures, error) {
-	s := newSimulation(engine, templates, nodes, budget)
+func play(ctx context.Context, engine *fit.Engine, templates []fit.Template, nodes []*node, cfg Config, budget int) (Figures, error) {
+	s := newSimulation(engine, templates, nodes, cfg, budget)
 	f := Figures{Nodes: len(nodes), Budget: budget, PriceBefore: s.price()}
 	f.CPUUsed, f.MemoryUsed = used(nodes)
 	pods := s.pods()
@@ -129,7 +132,7 @@ func used(nodes []*node) (cpu, memory float64) {
 // forgetPeak has the kernel measure the peak of the process' memory from now on; where it
 // cannot, the peak is that of the whole process.
 func forgetPeak() {
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) //nolint:gosec // no file is made
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
 // peak is the most memory that the process had, in bytes; 0 where it is not known.

@@ -21,8 +21,6 @@ const (
 	passEvery        = 10
 	consolidateAfter = 30 // the default of NodePools
 	minAge           = 300
-	bootTakes        = 60 // until a node that was bought takes pods
-	drainTakes       = 30 // until a node is gone whose pods have room
 	patience         = 3600
 )
 
@@ -33,6 +31,8 @@ type simulation struct {
 	engine    *fit.Engine
 	templates []fit.Template
 	budget    int // percent
+	boot      int // seconds until a node that was bought takes pods
+	drain     int // seconds until a node is gone whose pods have room
 	nodes     map[string]*node
 	leaving   map[string]int // nodes on their way out, until when
 	now       int
@@ -45,8 +45,11 @@ type simulation struct {
 	lastMove  int
 }
 
-func newSimulation(engine *fit.Engine, templates []fit.Template, nodes []*node, budget int) *simulation {
-	s := &simulation{engine: engine, templates: templates, budget: budget, nodes: map[string]*node{}, leaving: map[string]int{}}
+func newSimulation(engine *fit.Engine, templates []fit.Template, nodes []*node, cfg Config, budget int) *simulation {
+	s := &simulation{
+		engine: engine, templates: templates, budget: budget, boot: int(cfg.Boot.Seconds()), drain: int(cfg.Drain.Seconds()),
+		nodes: map[string]*node{}, leaving: map[string]int{},
+	}
 	for _, n := range nodes {
 		own := *n
 		own.pods = slices.Clone(n.pods)
@@ -58,7 +61,7 @@ func newSimulation(engine *fit.Engine, templates []fit.Template, nodes []*node, 
 
 // run lets passes follow each other until nothing moves although every node might.
 func (s *simulation) run(ctx context.Context) error {
-	for quiet := 0; quiet < minAge+bootTakes+drainTakes+passEvery; {
+	for quiet := 0; quiet < minAge+s.boot+s.drain+passEvery; {
 		if s.now > patience {
 			return fmt.Errorf("nodes still move after %d s", s.now)
 		}
@@ -190,7 +193,7 @@ func (s *simulation) carryOut(ctx context.Context, v consolidate.View, d *consol
 func (s *simulation) move(plan *fit.Plan, going sets.Set[string]) {
 	ready := s.now
 	if len(plan.Nodes) > 0 {
-		ready += bootTakes
+		ready += s.boot
 	}
 	put := func(n *node, pods []*corev1.Pod) {
 		for _, pod := range pods {
@@ -210,7 +213,7 @@ func (s *simulation) move(plan *fit.Plan, going sets.Set[string]) {
 	}
 	for name := range going {
 		s.nodes[name].pods = nil
-		s.leaving[name] = ready + drainTakes
+		s.leaving[name] = ready + s.drain
 	}
 }
 

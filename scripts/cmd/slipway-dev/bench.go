@@ -122,6 +122,8 @@ the price then is from the lower bound. It needs no control plane. A missed budg
 	cmd.Flags().IntSliceVar(&cfg.Budgets, "budgets", []int{10, 100}, "percent of the nodes that may be on their way out at once")
 	cmd.Flags().IntVar(&cfg.Deployments, "deployments", 300, "Deployments that the pods are of")
 	cmd.Flags().Float64Var(&cfg.Utilisation, "utilisation", 0.3, "share of the nodes that is used before anything moves")
+	cmd.Flags().DurationVar(&cfg.Boot, "boot", 0, "how long a node takes to come that is bought; whole seconds")
+	cmd.Flags().DurationVar(&cfg.Drain, "drain", 0, "how long a node takes to go whose pods have room; whole seconds")
 	return cmd
 }
 
