@@ -121,7 +121,7 @@ func formFleets(claims []*v1alpha1.NodeClaim) {
 			n++
 		}
 		if n > 1 {
-			fleet := &v1alpha1.Fleet{ID: uuid.NewUUID(), Size: int32(n)} //nolint:gosec // G115: at most MaxFleet
+			fleet := &v1alpha1.Fleet{ID: uuid.NewUUID(), Size: int32(n)}
 			for _, c := range rest[:n] {
 				c.Spec.Fleet = fleet
 			}
