@@ -100,6 +100,10 @@ bench-reap: build ## measure how nodes that are emptied at once go (REAP='--node
 bench-consolidate: build ## measure how underused clusters are consolidated, in memory (CONSOLIDATE='--nodes 5000')
 	bin/slipway-dev bench-consolidate $(CONSOLIDATE)
 
+.PHONY: bench-day
+bench-day: build ## play a day of load in simulated time: money against its lower bound, waits, moves (DAY='--seed 2')
+	bin/slipway-dev bench-day $(DAY)
+
 PERF := scripts/bench/scheduler/perf
 
 .PHONY: bench-scheduler

@@ -39,7 +39,7 @@ func main() {
 		&cobra.Command{Use: "down", Short: "Stop the dev cluster", Args: cobra.NoArgs, RunE: o.down},
 		&cobra.Command{Use: "serve", Hidden: true, Args: cobra.NoArgs, RunE: o.serve},
 		o.benchBurst(),
-		o.benchReap(), o.benchConsolidate(),
+		o.benchReap(), o.benchConsolidate(), o.benchDay(),
 		o.benchScheduler(),
 		o.soak(),
 	)
