@@ -28,7 +28,7 @@ const (
 	alternatives = 60
 	improve      = 200 * time.Millisecond
 	// passTimeout bounds one look at the whole cluster.
-	passTimeout = time.Minute
+	passTimeout = 5 * time.Minute
 )
 
 // consolidator looks at the whole cluster again and again, and chooses nodes whose end saves
