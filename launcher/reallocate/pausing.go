@@ -118,7 +118,9 @@ func pausedCondition(pool *v1alpha1.NodePool) *metav1.Condition {
 func (p *pauser) tell(ctx context.Context, pool *v1alpha1.NodePool, is verdict) error {
 	was := pausedCondition(pool)
 	open := was != nil && was.Status == metav1.ConditionTrue
-	p.paused.DeletePartialMatch(prometheus.Labels{"nodepool": pool.Name})
+	for _, reason := range []string{reasonManyUnhealthy, reasonReplacementsFail} {
+		p.paused.WithLabelValues(pool.Name, reason).Set(0)
+	}
 	if is.reason != "" {
 		p.paused.WithLabelValues(pool.Name, is.reason).Set(1)
 	}

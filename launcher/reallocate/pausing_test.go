@@ -63,15 +63,15 @@ func TestPausedWhileManyAreUnhealthy(t *testing.T) {
 	w.look("n0")
 	w.lookAfter(time.Hour, "n0")
 	w.expectHealth("n0", "True DisruptionPaused")
-	if n := testutil.CollectAndCount(p.paused); n != 1 {
-		t.Errorf("%d pools are paused by the metric", n)
+	if n := testutil.ToFloat64(p.paused.WithLabelValues("default", reasonManyUnhealthy)); n != 1 {
+		t.Errorf("the metric is %v", n)
 	}
 	w.setReady("node-n1", corev1.ConditionTrue)
 	w.expectPulse(p, "False Healthy")
 	w.lookAfter(time.Second, "n0")
 	w.expectHealth("n0", "True Disrupting tainted")
-	if n := testutil.CollectAndCount(p.paused); n != 0 {
-		t.Errorf("%d pools are paused by the metric", n)
+	if n := testutil.ToFloat64(p.paused.WithLabelValues("default", reasonManyUnhealthy)); n != 0 {
+		t.Errorf("the metric is %v", n)
 	}
 	want := []int{1, 1}
 	got := []int{w.events.count("*v1alpha1.NodePool DisruptionPaused"), w.events.count("*v1alpha1.NodePool DisruptionResumed")}

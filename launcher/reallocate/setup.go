@@ -56,7 +56,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"reason"}),
 		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "slipway_disruption_paused",
-			Help: "1 for each NodePool whose nodes are left alone, since too many are unhealthy or new ones do not come.",
+			Help: "1 where the nodes of a NodePool are left alone, since too many are unhealthy or new ones do not come; else 0.",
 		}, []string{"nodepool", "reason"}),
 		passes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "slipway_consolidation_pass_seconds",

@@ -10,7 +10,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
 	launcherconfig "github.com/slipway-dev/slipway/launcher/config"
@@ -54,13 +53,7 @@ func TestConsolidationVacates(t *testing.T) {
 	if n := w.launches(); n != nodes {
 		t.Fatalf("%d instances were bought, want %d", n, nodes)
 	}
-	if err := w.Client.Get(w.ctx, client.ObjectKeyFromObject(d), d); err != nil {
-		t.Fatal(err)
-	}
-	d.Spec.Replicas = new(int32(pods / 2))
-	if err := w.Client.Update(w.ctx, d); err != nil {
-		t.Fatal(err)
-	}
+	w.change(d, func() { d.Spec.Replicas = new(int32(pods / 2)) })
 	w.bound("web", pods/2)
 	fewest := pods
 	w.eventually("half of the nodes are gone", func() error {

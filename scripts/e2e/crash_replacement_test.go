@@ -61,9 +61,7 @@ func TestLauncherKilledDuringReplacement(t *testing.T) {
 			w.settled(c.name, crashPods)
 			w.faults(c.faults...)
 			p := pool(c.name, never)
-			w.get(p)
-			p.Spec.Template.Metadata.Labels = map[string]string{"generation": "2"}
-			w.update(p)
+			w.change(p, func() { p.Spec.Template.Metadata.Labels = map[string]string{"generation": "2"} })
 			w.crash(c)
 			w.eventually("all nodes are replaced", func() error {
 				s := w.look(c.name)

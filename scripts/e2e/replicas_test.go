@@ -8,7 +8,7 @@ import (
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/launcher/api/v1alpha1"
@@ -40,9 +40,7 @@ func TestFixedPool(t *testing.T) {
 		return nil
 	})
 	w.event("Pod", "", "Unlaunchable", "keeps a fixed number of nodes (spec.replicas)")
-	w.get(app)
-	app.Spec.Replicas = new(int32(2))
-	w.update(app)
+	w.change(app, func() { app.Spec.Replicas = new(int32(2)) })
 	w.moment("two pods are left", "fixed", func(s scene) bool { return every(2, s.pods, onNode) })
 	before := w.pods("fixed")
 
@@ -64,9 +62,7 @@ func TestFixedPool(t *testing.T) {
 	})
 
 	old := w.look("fixed").claims
-	w.get(p)
-	p.Spec.Template.Metadata.Labels = map[string]string{"generation": "2"}
-	w.update(p)
+	w.change(p, func() { p.Spec.Template.Metadata.Labels = map[string]string{"generation": "2"} })
 	fewest := 2
 	w.eventually("all nodes are replaced", func() error {
 		s := w.look("fixed")
@@ -129,16 +125,17 @@ func (w *world) callsOf(action string) (n int) {
 	return n
 }
 
-func (w *world) get(o client.Object) {
+// change updates an object that others write to at the same time.
+func (w *world) change(o client.Object, change func()) {
 	w.t.Helper()
-	if err := w.Client.Get(w.ctx, types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}, o); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) update(o client.Object) {
-	w.t.Helper()
-	if err := w.Client.Update(w.ctx, o); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if err := w.Client.Get(w.ctx, client.ObjectKeyFromObject(o), o); err != nil {
+			return err
+		}
+		change()
+		return w.Client.Update(w.ctx, o)
+	})
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -49,6 +49,7 @@ var seldom = map[right]string{
 	"watch replicationcontrollers":      "PodTopologySpread has the system's default constraints",
 	"watch scheduling.k8s.io/podgroups": "the API server has PodGroups",
 	"watch policy/poddisruptionbudgets": "a node with pods on it is replaced",
+	"get slipway.dev/nodeclaims":        "others write to a claim at the same time",
 	"get pods":                          "a pod is reserved for that the cache does not know yet",
 }
 

@@ -38,9 +38,7 @@ func TestRollingImages(t *testing.T) {
 	image := w.look("rolling").claims[0].Status.ImageID
 	bought := w.launches()
 
-	w.get(class)
-	class.Spec.AMISelectorTerms[0].Alias = "al2023@v20260722"
-	w.update(class)
+	w.change(class, func() { class.Spec.AMISelectorTerms[0].Alias = "al2023@v20260722" })
 	old := func(c v1alpha1.NodeClaim) bool { return c.Status.ImageID == image }
 	rolled := func(left int) func() error {
 		return func() error {
@@ -60,9 +58,7 @@ func TestRollingImages(t *testing.T) {
 	}
 	w.event("Node", "", "DisruptionBlocked", "PodDisruptionBudget whole of pod default/whole-")
 
-	w.get(guard)
-	guard.Spec.MaxUnavailable = new(intstr.FromInt32(1))
-	w.update(guard)
+	w.change(guard, func() { guard.Spec.MaxUnavailable = new(intstr.FromInt32(1)) })
 	fewest, took = w.watch("whole", func() { w.within(3*time.Minute, "the rest is replaced", rolled(0)) })
 	t.Logf("%d more replaced in %v; at least %d of %d pods of which one may lack were ready at any time", whole, took.Round(time.Second), fewest, whole)
 	if fewest < whole-1 {
