@@ -48,7 +48,10 @@ func Run(t *testing.T, setup func(*testing.T) Harness) {
 		{"a claim that cannot be launched is invalid", invalid},
 		{"a cancelled context ends the call", cancelled},
 	} {
-		t.Run(tt.name, func(t *testing.T) { tt.test(t, setup(t)) })
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // they wait for the cloud most of the time
+			tt.test(t, setup(t))
+		})
 	}
 }
 
